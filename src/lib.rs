@@ -1,30 +1,65 @@
-//! Sward: gevent for Rust.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//! Sward is gevent for Rust: green threads with std's blocking API, and servers on them.
+//!
+//! ```
+//! use sward::thread;
+//! use std::time::Duration;
+//!
+//! let words = sward::run(|| {
+//!     let hello = thread::spawn(|| {
+//!         thread::sleep(Duration::from_millis(10));
+//!         "hello"
+//!     });
+//!     let world = thread::spawn(|| "world");
+//!     format!("{} {}", hello.join().unwrap(), world.join().unwrap())
+//! });
+//! assert_eq!(words, "hello world");
+//! ```
+//!
+//! # The words
+//! - A *green thread* is what [`thread::spawn`] starts: a closure on a stack of its own. It costs about a page of
+//!   memory and switches in nanoseconds, so a server can have one per connection.
+//! - A *worker* is an OS thread that runs green threads; by default there is one per core. A green thread that has
+//!   started never leaves its worker.
+//! - To *park* is the one way in which a green thread stops: everything here that waits (sockets, locks, channels,
+//!   sleep, join) parks it and lets others run.
+//!
+//! # What is here
+//! [`run`] and [`Builder`] start a runtime. [`thread`], [`sync`], [`net`] and [`os`] have std's names and behave as
+//! std's do, on green threads and on OS threads alike, and across the two. [`timeout()`] puts a deadline around any
+//! code, [`blocking()`] takes a blocking call to a pool of OS threads, [`green_local!`] is `thread_local!` for
+//! green threads, [`pubsub`] hands messages to many, `http` serves.
+//!
+//! # What is not here
+//! - Preemption: a green thread that computes without ever waiting keeps its worker; [`thread::yield_now`] helps.
+//! - Windows and macOS: Linux only, x86-64 and aarch64.
+//! - Making std's own blocking calls cooperative (the patch): on the way. Until then use this crate's types.
+//!
+//! # Minimum Rust version
+//! 1.88, checked by the manifest; raised only in minor releases.
 
 // Lowest first; tests/layers.rs holds the table of who may use whom.
-mod sys;
 mod list;
+mod sys;
 mod timer;
 
-mod stack;
 mod driver;
 mod inbox;
+mod stack;
 
 mod fiber;
 
 mod hub;
 
-mod wait;
+mod blocking;
 mod io;
-pub mod blocking;
+mod wait;
 
 pub mod thread;
-pub mod sync;
-pub mod net;
-pub mod os;
-pub mod timeout;
 
-pub mod pubsub;
+mod timeout;
 
-#[cfg(feature = "http")]
-pub mod http;
+pub use blocking::run as blocking;
+pub use hub::runtime::{Builder, run};
+pub use hub::stats::{Stats, stats};
+pub use stack::Guard as StackGuard;
+pub use timeout::{Elapsed, timeout};

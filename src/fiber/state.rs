@@ -1,0 +1,42 @@
+//! The owner's flags of a fiber, all on one page. Nobody else reads or writes them.
+//!
+//! ```text
+//!                    park: parked                     wake: queued
+//!   running ───────────────────────────► parked ───────────────────────► in the run queue ──► running
+//!      │  ▲                                                                      ▲
+//!      │  └── wake while running: notified, the next park returns at once        │
+//!      └───────────────────────── yield_now: queued ─────────────────────────────┘
+//! ```
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+
+/// The flags.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Set while the fiber is suspended in `park`. Never together with `queued`.
+    pub(crate) parked: Cell<bool>,
+    /// Set while the fiber is in the run queue.
+    pub(crate) queued: Cell<bool>,
+    /// Set by a wake-up; consumed by the park that it ends, or that it prevents.
+    pub(crate) notified: Cell<bool>,
+    /// Set when the deadline of the present park passed; cleared when a park begins.
+    pub(crate) timed_out: Cell<bool>,
+    /// Set when the fiber has ended.
+    pub(crate) done: Cell<bool>,
+    /// Set while an unwind by timeout or cancel is under way; guards do not poison then.
+    pub(crate) quiet: Cell<bool>,
+}
+
+impl State {
+    pub(crate) const fn new() -> Self {
+        State {
+            parked: Cell::new(false),
+            queued: Cell::new(false),
+            notified: Cell::new(false),
+            timed_out: Cell::new(false),
+            done: Cell::new(false),
+            quiet: Cell::new(false),
+        }
+    }
+}

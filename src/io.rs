@@ -1,0 +1,524 @@
+//! The blocking operations, on any descriptor: they read like system calls and end like them, and what waits is
+//! only the calling thread, of either kind.
+//!
+//! - On a green thread: try first, with MSG_DONTWAIT; park on EAGAIN; try again (DESIGN.md D5). The descriptor's
+//!   own mode is not touched. A future io_uring driver takes over here, per operation, and callers cannot tell.
+//! - On an OS thread: the plain blocking call. With a deadline, or inside a `timeout` scope, poll first.
+//! - A program that set O_NONBLOCK gets EAGAIN from both.
+//!
+//! EINTR is retried. A deadline that passes is an error of kind `TimedOut`; `net` turns it into what std reports.
+//!
+//! Not here: names and options of sockets (`net`, `os`), buffering, traits.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::hub::descriptors::Direction;
+use crate::hub::{self, Interrupt};
+use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
+
+/// An open file that waits can be made on. Owns its number.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    fd: OwnedFd,
+    /// Never used again, unlike the number: tells the hub that a number has a new meaning.
+    source: u64,
+    /// As the program set it, or as it came.
+    nonblocking: AtomicBool,
+    closed: AtomicBool,
+    /// Nanoseconds; 0: none.
+    read_timeout: AtomicU64,
+    write_timeout: AtomicU64,
+    /// Several workers accept from it: one is woken per connection.
+    shared_listener: AtomicBool,
+    /// Connections are accepted from it, so it is in O_NONBLOCK whatever the program wishes.
+    listener: AtomicBool,
+}
+
+fn fresh_source() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Descriptor {
+    /// Takes over `fd`, which is in blocking mode (as everything that this crate opens is).
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Descriptor {
+            fd,
+            source: fresh_source(),
+            nonblocking: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            read_timeout: AtomicU64::new(0),
+            write_timeout: AtomicU64::new(0),
+            shared_listener: AtomicBool::new(false),
+            listener: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes over an `fd` from elsewhere, in whatever mode it is.
+    pub(crate) fn adopt(fd: OwnedFd) -> Self {
+        let nonblocking = sys::fd::is_nonblocking(fd.as_fd());
+        let descriptor = Self::new(fd);
+        descriptor.nonblocking.store(nonblocking, Ordering::Relaxed);
+        descriptor
+    }
+
+    /// As the program wants it: with `on`, what would wait fails with EAGAIN instead.
+    pub(crate) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        if !self.listener.load(Ordering::Relaxed) {
+            sys::fd::set_nonblocking(self.as_fd(), on)?;
+        }
+        self.nonblocking.store(on, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// This listener is accepted from by several workers, each in its own green thread.
+    pub(crate) fn share_listener(&self) {
+        self.shared_listener.store(true, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    /// `InvalidInput` for a duration of zero, as std has it.
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_timeout(&self.read_timeout, false, timeout)
+    }
+
+    /// # Errors
+    /// `InvalidInput` for a duration of zero, as std has it.
+    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_timeout(&self.write_timeout, true, timeout)
+    }
+
+    fn set_timeout(
+        &self,
+        word: &AtomicU64,
+        send: bool,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "a time-out of zero is not possible: use None to wait for ever",
+            ));
+        }
+        // Set on the socket too: OS threads make the plain blocking call.
+        message::set_timeout(self.as_fd(), send, timeout)?;
+        let nanos = timeout.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
+        word.store(nanos, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn read_timeout(&self) -> Option<Duration> {
+        some_nanos(&self.read_timeout)
+    }
+
+    pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        some_nanos(&self.write_timeout)
+    }
+
+    /// When a read that starts now times out.
+    #[inline]
+    pub(crate) fn read_deadline(&self) -> Option<Instant> {
+        some_nanos(&self.read_timeout).and_then(|t| Instant::now().checked_add(t))
+    }
+
+    /// When a write that starts now times out.
+    #[inline]
+    pub(crate) fn write_deadline(&self) -> Option<Instant> {
+        some_nanos(&self.write_timeout).and_then(|t| Instant::now().checked_add(t))
+    }
+
+    /// A second descriptor for the same open file, with the same settings.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let clone = Self::new(sys::fd::dup(self.as_fd())?);
+        clone.nonblocking.store(self.nonblocking.load(Ordering::Relaxed), Ordering::Relaxed);
+        clone.listener.store(self.listener.load(Ordering::Relaxed), Ordering::Relaxed);
+        clone.read_timeout.store(self.read_timeout.load(Ordering::Relaxed), Ordering::Relaxed);
+        clone.write_timeout.store(self.write_timeout.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(clone)
+    }
+
+    /// Ends the descriptor's use: whoever waits on this socket is woken with EBADF, as is whoever comes later.
+    /// The connection is shut down (clones see that too). The number goes when the last owner drops it, so that
+    /// it can have no new meaning while somebody still holds it.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        message::hang_up(self.as_fd());
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        const EBADF: i32 = 9;
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(EBADF));
+        }
+        Ok(())
+    }
+
+    /// Parks the calling green thread until the descriptor may be ready, or blocks the calling OS thread.
+    fn wait(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        match hub::here_green() {
+            Some((hub, fiber)) if !std::thread::panicking() => {
+                let exclusive = self.shared_listener.load(Ordering::Relaxed);
+                hub.wait_for(fiber, self.as_fd(), self.source, exclusive, direction, deadline)?
+                    .map_err(Interrupt::into_io)
+            }
+            _ => self.poll(direction, deadline),
+        }
+    }
+
+    /// Blocks the OS thread. Also taken during an unwind, when a green thread must not switch.
+    fn poll(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        let (deadline, why) = hub::park::limit_of_os_thread(deadline);
+        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match sys::fd::poll(self.as_fd(), direction == Direction::Write, timeout) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(why.into_io()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn some_nanos(word: &AtomicU64) -> Option<Duration> {
+    match word.load(Ordering::Relaxed) {
+        0 => None,
+        nanos => Some(Duration::from_nanos(nanos)),
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl From<OwnedFd> for Descriptor {
+    fn from(fd: OwnedFd) -> Self {
+        Self::adopt(fd)
+    }
+}
+
+impl From<Descriptor> for OwnedFd {
+    fn from(descriptor: Descriptor) -> Self {
+        let wish = descriptor.nonblocking.into_inner();
+        if descriptor.listener.into_inner() && !wish {
+            // Back to the mode that its owner knows. OK to ignore: nothing can be done about a failure.
+            let _ = sys::fd::set_nonblocking(descriptor.fd.as_fd(), false);
+        }
+        descriptor.fd
+    }
+}
+
+/// The loop of every operation: try, wait on EAGAIN, try again. `attempt` is told whether it may block.
+#[inline]
+fn operate<T>(
+    descriptor: &Descriptor,
+    direction: Direction,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut(bool) -> io::Result<T>,
+) -> io::Result<T> {
+    let green = hub::here_green();
+    // An OS thread that waits for nothing but the socket makes the plain call.
+    let may_block = green.is_none() && deadline.is_none() && !hub::park::os_thread_in_scope();
+    loop {
+        descriptor.check_open()?;
+        match attempt(may_block) {
+            Ok(value) => {
+                if let Some((hub, _)) = green {
+                    hub.spend();
+                }
+                return Ok(value);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error)
+                if error.kind() == ErrorKind::WouldBlock
+                    && !may_block
+                    && !descriptor.nonblocking.load(Ordering::Relaxed) =>
+            {
+                descriptor.wait(direction, deadline)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn recv_flags(flags: RecvFlags, may_block: bool) -> RecvFlags {
+    if may_block { flags } else { flags | RecvFlags::DONTWAIT }
+}
+
+fn send_flags(flags: SendFlags, may_block: bool) -> SendFlags {
+    if may_block { flags } else { flags | SendFlags::DONTWAIT }
+}
+
+/// recv(2). Returns how many bytes came; 0 at the end of a stream.
+#[inline]
+pub(crate) fn recv(
+    d: &Descriptor,
+    buf: &mut [u8],
+    flags: RecvFlags,
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    let n = operate(d, Direction::Read, deadline, |may_block| {
+        message::recv(d.as_fd(), buf, recv_flags(flags, may_block))
+    })?;
+    if n == 0 {
+        d.check_open()?; // the end was made by `close`
+    }
+    Ok(n)
+}
+
+/// send(2). Returns how many bytes were taken.
+#[inline]
+pub(crate) fn send(
+    d: &Descriptor,
+    buf: &[u8],
+    flags: SendFlags,
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    operate(d, Direction::Write, deadline, |may_block| {
+        message::send(d.as_fd(), buf, send_flags(flags, may_block))
+    })
+}
+
+/// recvmsg(2) into several buffers.
+pub(crate) fn recv_vectored(
+    d: &Descriptor,
+    bufs: &mut [IoSliceMut<'_>],
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    let n = operate(d, Direction::Read, deadline, |may_block| {
+        message::recv_vectored(d.as_fd(), bufs, recv_flags(RecvFlags::empty(), may_block))
+    })?;
+    if n == 0 {
+        d.check_open()?;
+    }
+    Ok(n)
+}
+
+/// sendmsg(2) from several buffers.
+pub(crate) fn send_vectored(
+    d: &Descriptor,
+    bufs: &[IoSlice<'_>],
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    operate(d, Direction::Write, deadline, |may_block| {
+        message::send_vectored(d.as_fd(), bufs, send_flags(SendFlags::empty(), may_block))
+    })
+}
+
+/// recvfrom(2).
+pub(crate) fn recv_from(
+    d: &Descriptor,
+    buf: &mut [u8],
+    flags: RecvFlags,
+    deadline: Option<Instant>,
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let got = operate(d, Direction::Read, deadline, |may_block| {
+        message::recv_from(d.as_fd(), buf, recv_flags(flags, may_block))
+    })?;
+    if got.0 == 0 {
+        d.check_open()?;
+    }
+    Ok(got)
+}
+
+/// sendto(2).
+pub(crate) fn send_to(
+    d: &Descriptor,
+    buf: &[u8],
+    addr: &SocketAddrAny,
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    operate(d, Direction::Write, deadline, |may_block| {
+        message::send_to(d.as_fd(), buf, send_flags(SendFlags::empty(), may_block), addr)
+    })
+}
+
+/// accept4(2). The new descriptor is in blocking mode.
+///
+/// accept has no flag for "do not wait" (DESIGN.md D5), so the first call puts the listener into O_NONBLOCK; the
+/// program's own wish is kept beside it and still decides whether the call waits.
+pub(crate) fn accept(
+    d: &Descriptor,
+    deadline: Option<Instant>,
+) -> io::Result<(Descriptor, Option<SocketAddrAny>)> {
+    if !d.listener.load(Ordering::Relaxed) {
+        sys::fd::set_nonblocking(d.as_fd(), true)?;
+        d.listener.store(true, Ordering::Relaxed);
+    }
+    loop {
+        d.check_open()?;
+        match message::accept(d.as_fd()) {
+            Ok((fd, addr)) => {
+                if let Some((hub, _)) = hub::here_green() {
+                    hub.spend();
+                }
+                return Ok((Descriptor::new(fd), addr));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error)
+                if error.kind() == ErrorKind::WouldBlock
+                    && !d.nonblocking.load(Ordering::Relaxed) =>
+            {
+                d.wait(Direction::Read, deadline)?;
+            }
+            Err(error) => {
+                d.check_open()?; // `close` makes accept fail with EINVAL
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// connect(2): waits until the connection is made or refused.
+///
+/// No flag for "do not wait" here either; while it lasts the socket is in O_NONBLOCK. Nobody else uses a socket
+/// that is being connected.
+pub(crate) fn connect(
+    d: &Descriptor,
+    addr: &SocketAddrAny,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    d.check_open()?;
+    let own_mode = d.nonblocking.load(Ordering::Relaxed);
+    if own_mode {
+        return message::connect(d.as_fd(), addr);
+    }
+    let plain = !hub::is_green() && deadline.is_none() && !hub::park::os_thread_in_scope();
+    if !plain {
+        sys::fd::set_nonblocking(d.as_fd(), true)?;
+    }
+    let result = match message::connect(d.as_fd(), addr) {
+        Ok(()) => Ok(()),
+        // EINPROGRESS, or a signal: the connection goes on in the background.
+        Err(error) if in_background(&error) => finish_connect(d, deadline),
+        Err(error) => Err(error),
+    };
+    if !plain {
+        sys::fd::set_nonblocking(d.as_fd(), false)?;
+    }
+    result
+}
+
+fn in_background(error: &io::Error) -> bool {
+    const EINPROGRESS: i32 = 115;
+    error.raw_os_error() == Some(EINPROGRESS) || error.kind() == ErrorKind::Interrupted
+}
+
+fn finish_connect(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
+    loop {
+        d.wait(Direction::Write, deadline)?;
+        d.check_open()?;
+        if let Some(error) = message::take_error(d.as_fd())? {
+            return Err(error);
+        }
+        // Woken for no reason? A socket that is still connecting has no peer.
+        if sys::fd::poll(d.as_fd(), true, Some(Duration::ZERO))? {
+            return Ok(());
+        }
+    }
+}
+
+/// read(2), for pipes and the like. The descriptor must be in O_NONBLOCK for a green thread to park in it, as
+/// read has no flag.
+pub(crate) fn read(
+    d: &Descriptor,
+    buf: &mut [u8],
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    by_readiness(d, Direction::Read, deadline, || sys::fd::read(d.as_fd(), buf))
+}
+
+/// write(2), for pipes and the like; as `read`.
+pub(crate) fn write(d: &Descriptor, buf: &[u8], deadline: Option<Instant>) -> io::Result<usize> {
+    by_readiness(d, Direction::Write, deadline, || sys::fd::write(d.as_fd(), buf))
+}
+
+/// For descriptors of our own (never for ones that other processes share) that are in O_NONBLOCK for good.
+fn by_readiness<T>(
+    d: &Descriptor,
+    direction: Direction,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        d.check_open()?;
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => d.wait(direction, deadline)?,
+            other => return other,
+        }
+    }
+}
+
+/// Waits until a read would not block (data, end or error). Level-triggered: looks before it waits.
+pub(crate) fn wait_readable(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
+    wait_ready(d, Direction::Read, deadline)
+}
+
+/// Waits until a write would not block.
+pub(crate) fn wait_writable(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
+    wait_ready(d, Direction::Write, deadline)
+}
+
+fn wait_ready(d: &Descriptor, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+    loop {
+        d.check_open()?;
+        if sys::fd::poll(d.as_fd(), direction == Direction::Write, Some(Duration::ZERO))? {
+            return Ok(());
+        }
+        d.wait(direction, deadline)?;
+    }
+}
+
+/// Runs `f` on a fresh green thread of this worker once `d` is readable, and holds no stack until then
+/// (DESIGN.md D4). `f` gets `Ok`, or `TimedOut` at the deadline, or ECANCELED when its group is ended
+/// ([`end_idle`]) or the runtime stops.
+///
+/// Readable means: bytes, the end of the stream or an error came. It may also mean nothing (another thread was
+/// quicker): `f` tries to read, and comes back here if there is nothing.
+///
+/// # Errors
+/// If the descriptor cannot be watched, or the caller is not on a green thread; `d` and `f` come back.
+pub(crate) fn start_when_readable<F>(
+    d: Descriptor,
+    group: usize,
+    deadline: Option<Instant>,
+    f: F,
+) -> io::Result<()>
+where
+    F: FnOnce(Descriptor, io::Result<()>) + 'static,
+{
+    let Some(hub) = hub::here() else {
+        return Err(io::Error::new(
+            ErrorKind::Unsupported,
+            "only a green thread can leave a descriptor to its worker",
+        ));
+    };
+    d.check_open()?;
+    let d = std::rc::Rc::new(d);
+    let watched = d.clone();
+    let start = Box::new(move |why: Result<(), Interrupt>| {
+        // OK because the only other count is the caller's below, gone before any green thread starts.
+        let d = std::rc::Rc::into_inner(d).expect("the only owner");
+        f(d, why.map_err(Interrupt::into_io));
+    });
+    let result = hub.wait_idle(watched.as_fd(), watched.source, group, deadline, start);
+    drop(watched);
+    result.map_err(|(error, _start)| error)
+}
+
+/// Starts, with ECANCELED, everything of `group` that waits on the caller's worker without a stack. Returns how
+/// many there were.
+pub(crate) fn end_idle(group: usize) -> usize {
+    hub::here().map_or(0, |hub| hub.end_idle(Some(group)))
+}
