@@ -49,7 +49,7 @@ macro_rules! sync_bodies {
     };
 }
 
-macro_rules! thread_and_net_bodies {
+macro_rules! thread_bodies {
     () => {
         #[path = "thread/park.rs"]
         mod park;
@@ -57,6 +57,11 @@ macro_rules! thread_and_net_bodies {
         mod scope;
         #[path = "thread/spawn.rs"]
         mod spawn;
+    };
+}
+
+macro_rules! net_bodies {
+    () => {
         #[path = "net/tcp.rs"]
         mod tcp;
         #[path = "net/tcp_options.rs"]

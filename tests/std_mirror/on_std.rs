@@ -10,4 +10,5 @@ pub(crate) mod rt {
 }
 
 sync_bodies!();
-thread_and_net_bodies!();
+thread_bodies!();
+net_bodies!();
