@@ -179,7 +179,7 @@ impl Hub {
         unsafe { self.run.push_back(fiber) };
     }
 
-    #[inline]
+    #[inline(always)]
     fn run_one(&self, fiber: *const Fiber) {
         // SAFETY: fibers of ours live until `finish`.
         let it = unsafe { &*fiber };
@@ -205,6 +205,7 @@ impl Hub {
     }
 
     /// Gives a fiber its stack; false if there is none to be had.
+    #[inline(never)]
     fn start(&self, fiber: &Fiber) -> bool {
         if self.runtime.is_stopping() {
             fiber.cancelled.store(true, Ordering::SeqCst);
@@ -230,6 +231,7 @@ impl Hub {
         }
     }
 
+    #[inline(never)]
     fn finish(&self, fiber: *const Fiber) {
         // SAFETY: ours until the count goes, at the end of this function.
         let it = unsafe { &*fiber };
@@ -252,6 +254,7 @@ impl Hub {
     }
 
     /// Looks at everything that comes from outside, without waiting.
+    #[inline(never)]
     fn look(&self) {
         self.since_look.set(0);
         self.read_mail();
@@ -440,6 +443,9 @@ impl Hub {
 }
 
 /// Lets every other runnable green thread of this worker run, then goes on. On an OS thread: `sched_yield`.
+// Inlined down to the switch, as `run_one` is: processors predict returns by pairing them with calls, and each call
+// or return between two switches that does not pair up costs as much as several switches.
+#[inline]
 pub(crate) fn yield_now() {
     let Some((hub, fiber)) = here_green() else { return std::thread::yield_now() };
     if std::thread::panicking() {

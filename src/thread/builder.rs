@@ -38,6 +38,9 @@ impl Builder {
     }
 
     /// The name, for `Thread::name` and for reports.
+    ///
+    /// # Panics
+    /// When it is spawned, if the name has a NUL byte in it, as std's does.
     pub fn name(mut self, name: String) -> Self {
         self.name = Some(name);
         self
@@ -114,6 +117,10 @@ impl Builder {
 
     fn finish(self) -> (Option<Box<str>>, usize) {
         let name = self.name.map(String::into_boxed_str);
+        assert!(
+            !name.as_deref().is_some_and(|name| name.contains('\0')),
+            "thread name may not contain interior null bytes"
+        );
         (name, self.stack_size.unwrap_or_else(runtime::stack_size))
     }
 }

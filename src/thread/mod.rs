@@ -76,6 +76,7 @@ where
 }
 
 /// Lets the other runnable green threads of this worker run before it goes on.
+#[inline]
 pub fn yield_now() {
     hub::yield_now();
 }

@@ -90,7 +90,7 @@ where
             if let Some(why) = interrupted {
                 why.unwind();
             }
-            assert!(!shared.panicked.load(Ordering::Relaxed), "a scoped green thread panicked");
+            assert!(!shared.panicked.load(Ordering::Relaxed), "a scoped thread panicked");
             value
         }
     }
