@@ -54,9 +54,16 @@ mod blocking;
 mod io;
 mod wait;
 
+mod socket;
+
+pub mod net;
+pub mod os;
+pub mod sync;
 pub mod thread;
 
 mod timeout;
+
+pub mod pubsub;
 
 pub use blocking::run as blocking;
 pub use hub::runtime::{Builder, run};

@@ -8,7 +8,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    self, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketFlags,
+    self, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny,
+    SocketFlags,
 };
 
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
@@ -34,7 +35,12 @@ pub(crate) fn send_vectored(
     flags: SendFlags,
 ) -> io::Result<usize> {
     let flags = flags | SendFlags::NOSIGNAL;
-    Ok(net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)?)
+    Ok(net::sendmsg(
+        fd,
+        bufs,
+        &mut SendAncillaryBuffer::default(),
+        flags,
+    )?)
 }
 
 pub(crate) fn recv_from(
@@ -82,6 +88,20 @@ pub(crate) fn set_timeout(
     send: bool,
     timeout: Option<std::time::Duration>,
 ) -> io::Result<()> {
-    let which = if send { net::sockopt::Timeout::Send } else { net::sockopt::Timeout::Recv };
+    let which = if send {
+        net::sockopt::Timeout::Send
+    } else {
+        net::sockopt::Timeout::Recv
+    };
     Ok(net::sockopt::set_socket_timeout(fd, which, timeout)?)
+}
+
+/// What [`set_timeout`] set, or whoever had the socket before.
+pub(crate) fn timeout(fd: BorrowedFd<'_>, send: bool) -> io::Result<Option<std::time::Duration>> {
+    let which = if send {
+        net::sockopt::Timeout::Send
+    } else {
+        net::sockopt::Timeout::Recv
+    };
+    Ok(net::sockopt::socket_timeout(fd, which)?)
 }

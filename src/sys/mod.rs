@@ -17,7 +17,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
-// pub(crate) mod socket;
+pub(crate) mod socket;
 
 pub(crate) use lock::{Lock, LockGuard};
 pub(crate) use rustix::net::{RecvFlags, SendFlags, SocketAddrAny};
