@@ -58,6 +58,7 @@ mod socket;
 
 pub mod net;
 pub mod os;
+pub mod signal;
 pub mod sync;
 pub mod thread;
 

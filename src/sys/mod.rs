@@ -7,7 +7,7 @@
 //! the patch will) never sees ours. `libc` is used only for what rustix does not offer, none of it interposed.
 //!
 //! Read on: [`lock`] and [`futex`] (waiting of OS threads), [`memory`] (mappings for stacks), [`epoll`] and
-//! [`eventfd`] (readiness and the bell), [`socket`], [`overflow`] (the SIGSEGV report).
+//! [`eventfd`] (readiness and the bell), [`socket`], [`signal`], [`overflow`] (the SIGSEGV report).
 
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
@@ -17,6 +17,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
+pub(crate) mod signal;
 pub(crate) mod socket;
 
 pub(crate) use lock::{Lock, LockGuard};
