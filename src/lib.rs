@@ -66,6 +66,9 @@ mod timeout;
 
 pub mod pubsub;
 
+#[cfg(feature = "http")]
+pub mod http;
+
 pub use blocking::run as blocking;
 pub use hub::runtime::{Builder, run};
 pub use hub::stats::{Stats, stats};

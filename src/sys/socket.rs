@@ -4,6 +4,7 @@
 //! rustix's `SocketAddrAny`; what the rest of the crate hands out are std's own address types, converted here.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -99,11 +100,22 @@ pub(crate) fn to_inet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
 
 /// As std's own type. `None` is what the kernel says of a socket that has no name.
 pub(crate) fn to_unix(addr: Option<SocketAddrAny>) -> io::Result<UnixAddr> {
+    // The family, in front of the name.
+    const FAMILY: usize = 2;
+    const LONGEST: usize = 108;
     let Some(addr) = addr else { return unnamed() };
+    let length = (addr.addr_len() as usize).saturating_sub(FAMILY);
+    // A path that fills all 108 bytes has no room for its NUL: rustix panics on it, and std's type cannot be made of
+    // it. A peer may have one, and must not hurt us with it.
+    if addr.address_family() == AddressFamily::UNIX && (length == 0 || length > LONGEST) {
+        return unnamed();
+    }
     let addr = SocketAddrUnix::try_from(addr)
         .map_err(|_| io::Error::new(ErrorKind::InvalidInput, "not a Unix socket's address"))?;
     if let Some(path) = addr.path_bytes() {
-        UnixAddr::from_pathname(std::ffi::OsStr::from_bytes(path))
+        // With 107 bytes rustix leaves the NUL on.
+        let path = path.strip_suffix(&[0]).unwrap_or(path);
+        UnixAddr::from_pathname(OsStr::from_bytes(path))
     } else if let Some(name) = addr.abstract_name() {
         UnixAddr::from_abstract_name(name)
     } else {
@@ -163,6 +175,14 @@ pub(crate) fn set_reuse_addr(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// Several sockets may be bound to the port; the kernel spreads connections over them.
 pub(crate) fn set_reuse_port(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_reuseport(fd, true)?)
+}
+
+/// Closing resets the connection instead of ending it properly: the peer sees an error, not an end.
+pub(crate) fn set_reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::set_socket_linger(
+        fd,
+        Some(std::time::Duration::ZERO),
+    )?)
 }
 
 /// An IPv6 socket leaves the port to IPv4 sockets, or serves both.

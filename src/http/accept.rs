@@ -1,0 +1,213 @@
+//! Accepting, and what a connection's turns run on: the meaning of each [`Mode`](super::Mode).
+//!
+//! Green: an acceptor per worker; each connection stays with the worker that accepted it. Between two turns it
+//! has no green thread: `io::start_when_readable` starts one when bytes come. Threads and pool: one acceptor,
+//! and OS threads that stay in `recv` between two turns.
+
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::{Context, Next, turn};
+use super::link::Link;
+use super::router::Handler;
+use super::state::{Open, OsConnection, State};
+use crate::blocking::{OsJoin, os_thread};
+use crate::io::{Descriptor, end_idle, start_when_readable};
+use crate::net::TcpListener;
+use crate::thread;
+use crate::wait::Monitor;
+
+/// A server's handlers with what their connections need.
+pub(crate) struct Service {
+    /// Limits and state.
+    pub(crate) context: Context,
+    /// The handlers.
+    pub(crate) app: Box<dyn Handler>,
+}
+
+/// A connection between accept and close, without its socket.
+struct Connection {
+    service: Arc<Service>,
+    peer: SocketAddr,
+    /// Counts it.
+    _open: Open,
+}
+
+/// The next connection, or `None` when the server stops. Whatever else goes wrong, it goes on.
+fn next(listener: &TcpListener, context: &Context) -> Option<(Descriptor, SocketAddr, Open)> {
+    const FIRST: Duration = Duration::from_millis(5);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    let mut pause = FIRST;
+    loop {
+        context.state.wait_below(context.config.max_connections);
+        let error = match listener.accept() {
+            _ if context.state.is_stopping() => return None,
+            Ok((stream, peer)) => {
+                return Some((stream.0.into_descriptor(), peer, context.state.open()));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            // That client is gone already; the next may be there.
+            ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+            // Descriptors or memory ran out, mostly: give others time to close theirs.
+            _ => {
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST);
+            }
+        }
+    }
+}
+
+/// Accepts on the calling green thread's worker until the server stops.
+pub(crate) fn green(listener: &TcpListener, service: &Arc<Service>) {
+    let context = &service.context;
+    while let Some((socket, peer, open)) = next(listener, context) {
+        let connection = Connection { service: service.clone(), peer, _open: open };
+        connection.wait(socket, context.config.header_timeout);
+    }
+    end_idle(context.state.group);
+}
+
+impl Connection {
+    /// Leaves the connection to its worker until there is something to read. If that is impossible, it
+    /// closes.
+    fn wait(self, socket: Descriptor, timeout: Duration) {
+        let state = &self.service.context.state;
+        if state.is_stopping() {
+            return;
+        }
+        let (group, deadline) = (state.group, Link::after(timeout));
+        // OK to ignore the error: the socket is dropped, which is all that can be done.
+        let _ = start_when_readable(socket, group, deadline, move |socket, ready| {
+            if ready.is_ok() {
+                self.turn(socket);
+            }
+        });
+    }
+
+    /// On a fresh green thread: something came.
+    fn turn(self, socket: Descriptor) {
+        let Service { context, app } = &*self.service;
+        let link = Link::new(&socket, context, None);
+        let deadline = Link::after(context.config.header_timeout);
+        match turn(context, &**app, &link, self.peer, deadline) {
+            Next::Idle => {
+                let timeout = context.config.keep_alive_timeout;
+                self.wait(socket, timeout);
+            }
+            Next::Close => {}
+        }
+    }
+
+    /// On an OS thread, from the first request to the last.
+    fn serve(self, socket: Descriptor) -> io::Result<()> {
+        let Service { context, app } = &*self.service;
+        Link::prepare_os(&socket, &context.config)?;
+        let os = Arc::new(OsConnection::new(socket));
+        let listed = Listed { state: &context.state, os: &os };
+        context.state.list_os(os.clone());
+        let link = Link::new(&os.socket, context, Some(&os));
+        let mut deadline = Link::after(context.config.header_timeout);
+        loop {
+            os.set_idle(true);
+            if context.state.is_stopping() {
+                break;
+            }
+            if turn(context, &**app, &link, self.peer, deadline) == Next::Close {
+                break;
+            }
+            deadline = None; // as set on the socket
+        }
+        drop(listed);
+        Ok(())
+    }
+}
+
+/// Ends the listing of an OS thread's connection, a cancelled one's too.
+struct Listed<'s> {
+    state: &'s State,
+    os: &'s Arc<OsConnection>,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.state.forget_os(self.os);
+    }
+}
+
+/// Accepts until the server stops; an OS thread per connection.
+pub(crate) fn threads(listener: &TcpListener, service: &Arc<Service>) {
+    while let Some((socket, peer, open)) = next(listener, &service.context) {
+        let connection = Connection { service: service.clone(), peer, _open: open };
+        let started = os_thread("sward-http", move || {
+            // OK to ignore: a socket that takes no options is closed.
+            let _ = connection.serve(socket);
+        });
+        if started.is_err() {
+            // No more threads: that client is turned away, the next may be luckier.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Connections that wait for a thread of the pool. `None` in it tells one thread to end.
+type Waiting = Monitor<VecDeque<Option<(Connection, Descriptor)>>>;
+
+/// Accepts until the server stops; `size` OS threads take the connections, one at a time each.
+pub(crate) fn pool(listener: &TcpListener, service: &Arc<Service>, size: usize) -> io::Result<()> {
+    let waiting = Arc::new(Waiting::new(VecDeque::new()));
+    let mut threads = Vec::with_capacity(size);
+    for _ in 0..size {
+        let theirs = waiting.clone();
+        let started = os_thread("sward-http", move || {
+            while let Some((connection, socket)) = take(&theirs) {
+                // OK to ignore: a socket that takes no options is closed.
+                let _ = connection.serve(socket);
+            }
+        });
+        match started {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                end(&waiting, &threads);
+                return Err(error);
+            }
+        }
+    }
+    while let Some((socket, peer, open)) = next(listener, &service.context) {
+        let connection = Connection { service: service.clone(), peer, _open: open };
+        let mut queue = waiting.lock();
+        queue.push_back(Some((connection, socket)));
+        queue.wake_one(0);
+    }
+    end(&waiting, &threads);
+    Ok(())
+}
+
+fn take(waiting: &Waiting) -> Option<(Connection, Descriptor)> {
+    loop {
+        let mut queue = waiting.lock();
+        if let Some(first) = queue.pop_front() {
+            return first;
+        }
+        if let Err(why) = queue.wait(0, None) {
+            why.unwind();
+        }
+    }
+}
+
+/// Those that still wait for a thread are closed, and the threads end after what they are doing.
+fn end(waiting: &Waiting, threads: &[OsJoin]) {
+    let mut queue = waiting.lock();
+    let turned_away = std::mem::take(&mut *queue);
+    queue.extend(threads.iter().map(|_| None));
+    queue.wake_all(0);
+    drop(queue);
+    drop(turned_away);
+}

@@ -1,0 +1,64 @@
+//! Buffers for input and output, kept per OS thread and lent to connections while they have work. An idle
+//! connection and a stream that waits for news hold none.
+
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+
+/// Size of a fresh input buffer. One `recv` takes up to this much.
+const INPUT: usize = 8 << 10;
+
+/// Capacity of a fresh output buffer.
+const OUTPUT: usize = 4 << 10;
+
+/// Larger ones go back to the allocator rather than here.
+const KEEP: usize = 64 << 10;
+
+/// Most buffers of a kind that are kept. More are in use at once only while that many handlers wait.
+const MOST: usize = 64;
+
+struct Pool {
+    inputs: Vec<Vec<u8>>,
+    outputs: Vec<Vec<u8>>,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> =
+        const { RefCell::new(Pool { inputs: Vec::new(), outputs: Vec::new() }) };
+}
+
+/// An input buffer: all of its length may be received into; what is in it means nothing.
+pub(crate) fn input() -> Vec<u8> {
+    POOL.with_borrow_mut(|pool| pool.inputs.pop()).unwrap_or_else(|| vec![0; INPUT])
+}
+
+/// Takes an input buffer back.
+pub(crate) fn give_input(buffer: Vec<u8>) {
+    if (INPUT..=KEEP).contains(&buffer.len()) {
+        keep(buffer, |pool| &mut pool.inputs);
+    }
+}
+
+/// An empty output buffer.
+pub(crate) fn output() -> Vec<u8> {
+    POOL.with_borrow_mut(|pool| pool.outputs.pop()).unwrap_or_else(|| Vec::with_capacity(OUTPUT))
+}
+
+/// Takes an output buffer back.
+pub(crate) fn give_output(mut buffer: Vec<u8>) {
+    if (OUTPUT..=KEEP).contains(&buffer.capacity()) {
+        buffer.clear();
+        keep(buffer, |pool| &mut pool.outputs);
+    }
+}
+
+fn keep(buffer: Vec<u8>, which: fn(&mut Pool) -> &mut Vec<Vec<u8>>) {
+    // OK to ignore the error: at the end of the OS thread the pool is gone, and the buffer goes too.
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        let kept = which(&mut pool);
+        if kept.len() < MOST {
+            kept.push(buffer);
+        }
+    });
+}

@@ -1,0 +1,388 @@
+//! The turn of one connection: read what came, answer all of it, and say what comes next. The same code for
+//! green threads and OS threads; who waits between two turns is `accept.rs`'s business.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::body::Body;
+use super::buffer;
+use super::config::Config;
+use super::encode::{self, Exchange};
+use super::head::{self, Parsed, Refused};
+use super::into_response::IntoResponse;
+use super::link::Link;
+use super::request::Request;
+use super::response::{Body as ResponseBody, Producer, Response};
+use super::router::Handler;
+use super::state::State;
+use super::stream::BodyWriter;
+use crate::hub::park;
+
+/// What is to happen with a connection after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Everything is answered: wait for the next request. No buffer is held.
+    Idle,
+    /// Close it.
+    Close,
+}
+
+/// What a turn needs to know of its server.
+pub(crate) struct Context {
+    /// The limits.
+    pub(crate) config: Config,
+    /// Whether it is to stop.
+    pub(crate) state: Arc<State>,
+}
+
+/// Larger bodies are not copied behind their head, but sent from where they are.
+const COPY: usize = 16 << 10;
+
+/// Responses that have come together are sent when there is this much.
+const BATCH: usize = 64 << 10;
+
+/// Serves what came on `socket`, or comes until `deadline`.
+pub(crate) fn turn(
+    context: &Context,
+    app: &dyn Handler,
+    link: &Link<'_>,
+    peer: SocketAddr,
+    deadline: Option<Instant>,
+) -> Next {
+    let mut turn = Turn {
+        context,
+        app,
+        link,
+        peer,
+        input: buffer::input(),
+        start: 0,
+        end: 0,
+        out: buffer::output(),
+        now: None,
+    };
+    let next = turn.run(deadline);
+    buffer::give_input(turn.input);
+    buffer::give_output(turn.out);
+    match next {
+        After::Idle => Next::Idle,
+        After::Close => Next::Close,
+        After::Linger => {
+            link.linger();
+            Next::Close
+        }
+        After::Abort => {
+            link.abort();
+            Next::Close
+        }
+    }
+}
+
+/// How a turn ends.
+enum After {
+    Idle,
+    Close,
+    /// Close, but the client may still be sending.
+    Linger,
+    /// Reset: the response was cut off.
+    Abort,
+}
+
+/// What became of one request.
+enum Step {
+    /// Answered; the response is in `out` or sent.
+    Done,
+    /// The head is not complete.
+    Partial,
+    /// Answered; nothing follows.
+    Last {
+        /// The client may still be sending.
+        linger: bool,
+    },
+    /// The head is in `out`, the body is to be produced.
+    Stream { producer: Producer, head_first: bool, exchange: Exchange, linger: bool },
+}
+
+struct Turn<'t> {
+    context: &'t Context,
+    app: &'t dyn Handler,
+    link: &'t Link<'t>,
+    peer: SocketAddr,
+    /// Received bytes; those that are not used yet are `start..end`.
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Responses not sent yet.
+    out: Vec<u8>,
+    /// Roughly now: read once per batch of responses.
+    now: Option<Instant>,
+}
+
+impl Turn<'_> {
+    fn run(&mut self, deadline: Option<Instant>) -> After {
+        match self.fill(deadline) {
+            Ok(0) | Err(_) => return After::Close,
+            Ok(_) => self.link.busy(),
+        }
+        // Of the head that is being received.
+        let mut deadline = None;
+        loop {
+            match self.step() {
+                Ok(Step::Done) => {
+                    deadline = None;
+                    if self.start < self.end {
+                        if self.out.len() >= BATCH && self.flush().is_err() {
+                            return After::Close;
+                        }
+                        continue;
+                    }
+                    return if self.flush().is_ok() { After::Idle } else { After::Close };
+                }
+                Ok(Step::Partial) => {
+                    if self.flush().is_err() {
+                        return After::Close;
+                    }
+                    if deadline.is_none() {
+                        deadline = Link::after(self.context.config.header_timeout);
+                    }
+                    match self.fill_line(deadline) {
+                        Ok(true) => {}
+                        Ok(false) => return After::Close,
+                        Err(error) if error.kind() == ErrorKind::TimedOut => {
+                            return self.refuse(Refused {
+                                status: StatusCode::REQUEST_TIMEOUT,
+                                why: "the head came too slowly",
+                            });
+                        }
+                        Err(_) => return After::Close,
+                    }
+                }
+                Ok(Step::Stream { producer, head_first, exchange, linger }) => {
+                    deadline = None;
+                    match self.stream(producer, head_first, exchange) {
+                        Ok(()) if !exchange.keep_alive && linger => return After::Linger,
+                        Ok(()) if !exchange.keep_alive => return After::Close,
+                        Ok(()) if self.start == self.end => return After::Idle,
+                        Ok(()) => {}
+                        Err(after) => return after,
+                    }
+                }
+                Ok(Step::Last { linger }) => {
+                    let sent = self.flush().is_ok();
+                    return if sent && linger { After::Linger } else { After::Close };
+                }
+                Err(StepError::Refused(refused)) => return self.refuse(refused),
+                Err(StepError::Io) => return After::Close,
+            }
+        }
+    }
+
+    /// Receives once, behind what is there.
+    fn fill(&mut self, deadline: Option<Instant>) -> io::Result<usize> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.input.len() {
+            if self.start > 0 {
+                self.input.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else {
+                self.input.resize(self.input.len() * 2, 0);
+            }
+        }
+        let n = self.link.recv(&mut self.input[self.end..], deadline)?;
+        self.end += n;
+        Ok(n)
+    }
+
+    /// Receives until there is a further line to parse, so that a head that comes byte by byte is not
+    /// parsed from its start for each of them. False at the end of the stream.
+    fn fill_line(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+        loop {
+            let n = self.fill(deadline)?;
+            let fresh = &self.input[self.end - n..self.end];
+            let config = &self.context.config;
+            let large = self.end - self.start > config.max_line.min(config.max_head);
+            if n == 0 || large || fresh.contains(&b'\n') {
+                return Ok(n > 0);
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let sent = self.link.send(&self.out, self.now.take());
+        self.out.clear();
+        sent
+    }
+
+    /// Answers a request that cannot be read further.
+    #[cold]
+    fn refuse(&mut self, refused: Refused) -> After {
+        let Refused { status, why } = refused;
+        let response = (status, why).into_response();
+        encode::head(&mut self.out, &response, Exchange::LAST, Instant::now());
+        self.out.extend_from_slice(why.as_bytes());
+        if self.flush().is_ok() { After::Linger } else { After::Close }
+    }
+
+    /// Parses and answers one request. The header slots usually live here, on the stack.
+    fn step(&mut self) -> Result<Step, StepError> {
+        let mut slots = [const { MaybeUninit::uninit() }; head::SLOTS];
+        let mut many;
+        let bytes = &self.input[self.start..self.end];
+        let config = &self.context.config;
+        let mut parsed = head::parse(bytes, &mut slots, config)?;
+        if let Parsed::Slots = parsed {
+            many = Vec::new();
+            many.resize_with(config.max_headers, MaybeUninit::uninit);
+            parsed = head::parse(bytes, &mut many, config)?;
+        }
+        let Parsed::Head(head) = parsed else { return Ok(Step::Partial) };
+        let ahead = &bytes[head.len..];
+        let body =
+            Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
+        let mut request = Request::new(&head, body, self.peer);
+
+        let (app, context) = (self.app, self.context);
+        let handled = panic::catch_unwind(AssertUnwindSafe(|| app.call(&mut request)));
+        let mut body = request.into_body();
+        let panicked = handled.is_err();
+        let response = handled.unwrap_or_else(|payload| {
+            pass_quiet_unwind(payload);
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        });
+
+        body.skip(false);
+        let is_stream = response.body.bytes().is_none();
+        let keep_alive = head.keep_alive
+            && !panicked
+            && !response.close
+            && body.can_be_skipped()
+            && !(is_stream && (!head.is_11 || !body.is_done()))
+            && !context.state.stopping.load(Ordering::Relaxed);
+        let exchange = Exchange::new(&head.method, head.is_11, keep_alive);
+        let now = *self.now.get_or_insert_with(Instant::now);
+        let stream = write_response(body.out(), self.link, response, exchange, now)?;
+        if keep_alive {
+            body.skip(true);
+        }
+        let remains = body.remains();
+        let finished = remains.finished && !remains.broken;
+        match remains.extra {
+            None => self.start = self.end - remains.ahead,
+            Some((input, start, end)) => {
+                let before = std::mem::replace(&mut self.input, input);
+                (self.start, self.end) = (start, end);
+                buffer::give_input(before);
+            }
+        }
+        Ok(match stream {
+            Some((producer, head_first)) => {
+                Step::Stream { producer, head_first, exchange, linger: !finished }
+            }
+            None if keep_alive && finished => Step::Done,
+            None => Step::Last { linger: !finished },
+        })
+    }
+
+    /// Runs the producer of a streamed body. The head is in `out`.
+    fn stream(
+        &mut self,
+        producer: Producer,
+        head_first: bool,
+        exchange: Exchange,
+    ) -> Result<(), After> {
+        if self.start == self.end {
+            // Streams may last for days: they do not keep what they do not need.
+            buffer::give_input(std::mem::take(&mut self.input));
+        }
+        self.now = None;
+        let out = std::mem::take(&mut self.out);
+        let mut writer = BodyWriter::new(self.link, &self.context.state.stopping, out, exchange.is_11);
+        let produced = panic::catch_unwind(AssertUnwindSafe(|| {
+            if head_first {
+                io::Write::flush(&mut writer)?;
+            }
+            producer(&mut writer)
+        }));
+        let begun = writer.begun;
+        let ended = match produced {
+            Ok(Ok(())) => writer.finish().map_err(|_| After::Abort),
+            Ok(Err(_)) if begun => Err(After::Abort),
+            Err(payload) => {
+                pass_quiet_unwind(payload);
+                if begun { Err(After::Abort) } else { Err(self.fail()) }
+            }
+            Ok(Err(_)) => Err(self.fail()),
+        };
+        if self.input.is_empty() {
+            self.input = buffer::input();
+        }
+        ended
+    }
+
+    /// A stream failed before anything of it was sent: the client gets a proper error.
+    #[cold]
+    fn fail(&mut self) -> After {
+        self.refuse(Refused {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            why: "Internal Server Error",
+        })
+    }
+}
+
+/// Cancellation and elapsed time-outs unwind through handlers; they are not panics of theirs.
+fn pass_quiet_unwind(payload: Box<dyn std::any::Any + Send>) {
+    if park::caught(&*payload).is_some() {
+        park::pass_on(payload);
+    }
+}
+
+/// Appends a response to `out`, or sends a large one; gives a streamed body's producer back.
+fn write_response(
+    out: &mut Vec<u8>,
+    link: &Link<'_>,
+    response: Response,
+    exchange: Exchange,
+    now: Instant,
+) -> Result<Option<(Producer, bool)>, StepError> {
+    encode::head(out, &response, exchange, now);
+    if !exchange.sends_body(response.status) {
+        return Ok(None);
+    }
+    match &response.body.bytes() {
+        Some(bytes) if bytes.len() <= COPY => out.extend_from_slice(bytes),
+        Some(bytes) => {
+            let sent = link.send_both(out, bytes);
+            out.clear();
+            sent.map_err(|_| StepError::Io)?;
+        }
+        None => {}
+    }
+    Ok(match response.body {
+        ResponseBody::Stream { producer, head_first } => Some((producer, head_first)),
+        _ => None,
+    })
+}
+
+/// Why a request was not answered by its handler.
+enum StepError {
+    Refused(Refused),
+    Io,
+}
+
+impl From<Refused> for StepError {
+    fn from(refused: Refused) -> StepError {
+        StepError::Refused(refused)
+    }
+}

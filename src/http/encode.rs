@@ -1,0 +1,162 @@
+//! Writing a response head into a buffer. Bytes only; no formatting machinery and no allocation, since
+//! every response passes here.
+
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+
+use super::date;
+use super::response::{Body, Response};
+
+/// What the head must know of the request it answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange {
+    /// The request was HTTP/1.1.
+    pub(crate) is_11: bool,
+    /// The request was HEAD.
+    pub(crate) is_head: bool,
+    /// Another request may follow on this connection.
+    pub(crate) keep_alive: bool,
+}
+
+impl Exchange {
+    /// Of a request that could not be read, or not to its end: nothing follows it.
+    pub(crate) const LAST: Exchange = Exchange { is_11: true, is_head: false, keep_alive: false };
+
+    /// Of a request with this method and version.
+    pub(crate) fn new(method: &Method, is_11: bool, keep_alive: bool) -> Exchange {
+        Exchange { is_11, is_head: *method == Method::HEAD, keep_alive }
+    }
+
+    /// Whether a body follows the head at all.
+    pub(crate) fn sends_body(&self, status: StatusCode) -> bool {
+        !self.is_head && may_have_body(status)
+    }
+}
+
+fn may_have_body(status: StatusCode) -> bool {
+    status != StatusCode::NO_CONTENT
+        && status != StatusCode::NOT_MODIFIED
+        && !status.is_informational()
+}
+
+/// Appends the head of `response` to `out`. A streamed body is announced as chunked to HTTP/1.1; to
+/// HTTP/1.0 it ends with the connection, which the caller sees to.
+pub(crate) fn head(out: &mut Vec<u8>, response: &Response, exchange: Exchange, now: Instant) {
+    out.reserve(192 + response.headers.len());
+    status_line(out, response.status);
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(&date::at(now));
+    out.extend_from_slice(b"\r\n");
+    if let Some(content_type) = response.content_type {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(content_type.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if may_have_body(response.status) {
+        match (&response.body, response.body.bytes()) {
+            (_, Some(bytes)) => {
+                out.extend_from_slice(b"Content-Length: ");
+                decimal(out, bytes.len());
+                out.extend_from_slice(b"\r\n");
+            }
+            (Body::Stream { .. }, _) if exchange.is_11 => {
+                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            }
+            _ => {}
+        }
+    }
+    out.extend_from_slice(&response.headers);
+    match (exchange.keep_alive, exchange.is_11) {
+        (true, true) => {}
+        (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn decimal(out: &mut Vec<u8>, mut n: usize) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::into_response::IntoResponse;
+    use super::*;
+
+    const NEXT: Exchange = Exchange { is_11: true, is_head: false, keep_alive: true };
+
+    /// The head without its Date line.
+    fn written(response: impl IntoResponse, exchange: Exchange) -> String {
+        let mut out = Vec::new();
+        head(&mut out, &response.into_response(), exchange, Instant::now());
+        let text = String::from_utf8(out).unwrap();
+        let at = text.find("Date: ").unwrap();
+        text[..at].to_string() + &text[at + "Date: \r\n".len() + date::LEN..]
+    }
+
+    #[test]
+    fn fixed_bodies() {
+        let text = "Content-Type: text/plain; charset=utf-8\r\n";
+        let ok = format!("HTTP/1.1 200 OK\r\n{text}Content-Length: 2\r\n\r\n");
+        assert_eq!(written("hi", NEXT), ok);
+        assert_eq!(written("hi", Exchange { is_head: true, ..NEXT }), ok);
+        assert_eq!(
+            written(StatusCode::NOT_FOUND, Exchange::LAST),
+            format!("HTTP/1.1 404 Not Found\r\n{text}Content-Length: 9\r\nConnection: close\r\n\r\n")
+        );
+        let odd = StatusCode::from_u16(799).unwrap();
+        assert!(written(odd, NEXT).starts_with("HTTP/1.1 799 \r\n"));
+    }
+
+    #[test]
+    fn statuses_without_body() {
+        assert_eq!(written((), NEXT), "HTTP/1.1 204 No Content\r\n\r\n");
+        let unchanged = Response::new(StatusCode::NOT_MODIFIED).header("ETag", "\"1\"").body("x");
+        assert_eq!(written(unchanged, NEXT), "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n");
+    }
+
+    #[test]
+    fn streams() {
+        let stream = || Response::stream(|_| Ok(()));
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(written(stream(), NEXT), chunked);
+        let old = Exchange { is_11: false, keep_alive: false, ..NEXT };
+        assert_eq!(written(stream(), old), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        let old = Exchange { keep_alive: true, ..old };
+        assert!(written("x", old).ends_with("Connection: keep-alive\r\n\r\n"));
+    }
+
+    #[test]
+    fn numbers() {
+        for n in [0, 9, 10, 99, 12345, usize::MAX] {
+            let mut out = Vec::new();
+            decimal(&mut out, n);
+            assert_eq!(out, n.to_string().as_bytes());
+        }
+    }
+}

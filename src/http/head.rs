@@ -1,0 +1,322 @@
+//! Parsing of a request head: bytes in, a borrowed [`Head`] out. No sockets, no allocation.
+//!
+//! `httparse` finds the pieces; this file adds the strictness of RFC 9112 that keeps two servers in a row
+//! from reading one byte stream as two different sequences of requests (request smuggling). It does not
+//! read bodies (`body.rs`), only says how long they are.
+
+#![forbid(unsafe_code)]
+
+use std::mem::MaybeUninit;
+
+use http::{Method, StatusCode};
+use httparse::Header;
+
+use super::config::Config;
+
+/// A request head; everything borrows from the connection's buffer.
+#[derive(Debug)]
+pub(crate) struct Head<'b, 'h> {
+    /// The method.
+    pub(crate) method: Method,
+    /// The request target as sent.
+    pub(crate) target: &'b str,
+    /// Path of the target, still percent-encoded; `*` for `OPTIONS *`.
+    pub(crate) path: &'b str,
+    /// What follows the `?`.
+    pub(crate) query: Option<&'b str>,
+    /// HTTP/1.1 rather than 1.0.
+    pub(crate) is_11: bool,
+    /// The header lines in order.
+    pub(crate) headers: &'h [Header<'b>],
+    /// How the body is delimited.
+    pub(crate) framing: Framing,
+    /// The client is willing to send another request afterwards.
+    pub(crate) keep_alive: bool,
+    /// The client waits for a 100 before it sends the body.
+    pub(crate) expects_continue: bool,
+    /// Bytes of the head, blank line included.
+    pub(crate) len: usize,
+}
+
+/// How a request body is delimited (RFC 9112, 6.3: a request never ends by closing).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// So many bytes; 0 when nothing was said.
+    Length(u64),
+    /// Chunked transfer coding.
+    Chunked,
+}
+
+/// A head that is answered with an error, after which the connection closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// What to answer.
+    pub(crate) status: StatusCode,
+    /// Why, for the client.
+    pub(crate) why: &'static str,
+}
+
+/// What [`parse`] found.
+#[derive(Debug)]
+pub(crate) enum Parsed<'b, 'h> {
+    /// More bytes are needed, and none of the limits is passed yet.
+    Partial,
+    /// More header lines than slots were given, but not more than the limit: call again with more.
+    Slots,
+    /// A whole head.
+    Head(Head<'b, 'h>),
+}
+
+/// Header slots that live on the stack; a head with more gets a larger array from the heap.
+pub(crate) const SLOTS: usize = 24;
+
+const fn refuse(status: StatusCode, why: &'static str) -> Refused {
+    Refused { status, why }
+}
+
+const fn bad(why: &'static str) -> Refused {
+    refuse(StatusCode::BAD_REQUEST, why)
+}
+
+/// Parses the head at the start of `buf`.
+pub(crate) fn parse<'b, 'h>(
+    buf: &'b [u8],
+    slots: &'h mut [MaybeUninit<Header<'b>>],
+    config: &Config,
+) -> Result<Parsed<'b, 'h>, Refused> {
+    let slot_count = slots.len();
+    let mut request = httparse::Request::new(&mut []);
+    let len = match request.parse_with_uninit_headers(buf, slots) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return partial(buf, config),
+        Err(httparse::Error::TooManyHeaders) if slot_count < config.max_headers => {
+            return Ok(Parsed::Slots);
+        }
+        Err(error) => return Err(explain(error, buf)),
+    };
+    let head = &buf[..len];
+    if len > config.max_head {
+        return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
+    }
+    if has_bare_newline(head) {
+        return Err(bad("lines end with CR LF"));
+    }
+    // OK to expect: httparse sets all of them on a complete head.
+    let method = request.method.expect("a complete head has a method");
+    let target = request.path.expect("a complete head has a target");
+    let is_11 = request.version == Some(1);
+    let headers: &'h [Header<'b>] = request.headers;
+
+    if method.len() + target.len() + " HTTP/1.1  ".len() > config.max_line {
+        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
+    }
+    if headers.len() > config.max_headers {
+        return Err(too_many_headers());
+    }
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("not a method"))?;
+    let (path, query) = split_target(&method, target)?;
+    let fields = Fields::collect(headers, is_11, config)?;
+    Ok(Parsed::Head(Head {
+        method,
+        target,
+        path,
+        query,
+        is_11,
+        headers,
+        framing: fields.framing(is_11)?,
+        keep_alive: if is_11 { !fields.close } else { fields.keep_alive && !fields.close },
+        expects_continue: is_11 && fields.expects_continue,
+        len,
+    }))
+}
+
+/// What the headers say about the message itself.
+#[derive(Default)]
+struct Fields {
+    hosts: usize,
+    length: Option<u64>,
+    codings: usize,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Fields {
+    fn collect(headers: &[Header<'_>], is_11: bool, config: &Config) -> Result<Fields, Refused> {
+        let mut fields = Fields::default();
+        for header in headers {
+            let (name, value) = (header.name, header.value);
+            if name.len() + value.len() + ": ".len() > config.max_line {
+                return Err(refuse(
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "a header line is too long",
+                ));
+            }
+            // By length first: most headers are none of these, and this runs for each of them.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    fields.hosts += 1;
+                    if !value.iter().all(|&b| is_authority_byte(b)) {
+                        return Err(bad("the Host is not a host"));
+                    }
+                }
+                6 if name.eq_ignore_ascii_case("expect") && is_11 => {
+                    if !value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(refuse(StatusCode::EXPECTATION_FAILED, "unknown Expect"));
+                    }
+                    fields.expects_continue = true;
+                }
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    for token in value.split(|&b| b == b',') {
+                        let token = token.trim_ascii();
+                        fields.close |= token.eq_ignore_ascii_case(b"close");
+                        fields.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                14 if name.eq_ignore_ascii_case("content-length") => {
+                    if fields.length.replace(content_length(value)?).is_some() {
+                        return Err(bad("more than one Content-Length"));
+                    }
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    fields.codings += 1;
+                    fields.chunked = value.eq_ignore_ascii_case(b"chunked");
+                }
+                _ => {}
+            }
+        }
+        if fields.hosts > 1 || (is_11 && fields.hosts == 0) {
+            return Err(bad("a request has one Host"));
+        }
+        Ok(fields)
+    }
+
+    fn framing(&self, is_11: bool) -> Result<Framing, Refused> {
+        if self.codings == 0 {
+            return Ok(Framing::Length(self.length.unwrap_or(0)));
+        }
+        if self.length.is_some() {
+            return Err(bad("Content-Length with Transfer-Encoding"));
+        }
+        if !is_11 {
+            return Err(bad("Transfer-Encoding in HTTP/1.0"));
+        }
+        if self.codings > 1 {
+            return Err(bad("more than one Transfer-Encoding"));
+        }
+        if !self.chunked {
+            return Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked"));
+        }
+        Ok(Framing::Chunked)
+    }
+}
+
+/// `1*DIGIT` and nothing else: no sign, no list, no blank.
+fn content_length(value: &[u8]) -> Result<u64, Refused> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(bad("the Content-Length is not a number"));
+    }
+    value
+        .iter()
+        .try_fold(0_u64, |n, &digit| n.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+        .ok_or(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is too large"))
+}
+
+fn is_authority_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(&b)
+}
+
+/// Path and query of a request target (RFC 9112, 3.2).
+fn split_target<'b>(
+    method: &Method,
+    target: &'b str,
+) -> Result<(&'b str, Option<&'b str>), Refused> {
+    if *method == Method::CONNECT {
+        return Err(refuse(StatusCode::NOT_IMPLEMENTED, "this is not a proxy"));
+    }
+    let origin = if target.starts_with('/') {
+        target
+    } else if target == "*" && *method == Method::OPTIONS {
+        return Ok((target, None));
+    } else {
+        // The absolute form, as sent to proxies; a server must accept it too.
+        let rest = ["http://", "https://"]
+            .iter()
+            .find(|scheme| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme)))
+            .map(|scheme| &target[scheme.len()..])
+            .ok_or(bad("the request target is not a path"))?;
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        if end == 0 || !rest.as_bytes()[..end].iter().all(|&b| is_authority_byte(b)) {
+            return Err(bad("the request target has no host"));
+        }
+        match &rest[end..] {
+            "" => "/",
+            query if query.starts_with('?') => return Ok(("/", Some(&query[1..]))),
+            origin => origin,
+        }
+    };
+    if origin.as_bytes().contains(&b'#') {
+        return Err(bad("a fragment in the request target"));
+    }
+    Ok(match origin.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (origin, None),
+    })
+}
+
+/// Written so that it compiles to vector instructions: this runs over every head.
+fn has_bare_newline(head: &[u8]) -> bool {
+    let bare = head[1..].iter().zip(head).filter(|&(&b, &before)| b == b'\n' && before != b'\r');
+    head.first() == Some(&b'\n') || bare.count() != 0
+}
+
+fn too_many_headers() -> Refused {
+    refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
+}
+
+/// The limits have to hold before the head is complete too.
+#[cold]
+fn partial<'b, 'h>(buf: &[u8], config: &Config) -> Result<Parsed<'b, 'h>, Refused> {
+    let line_start = buf.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let in_request_line = buf.trim_ascii_start().iter().all(|&b| b != b'\n');
+    if in_request_line && buf.len() > config.max_line {
+        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
+    }
+    if buf.len() > config.max_head {
+        return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
+    }
+    if buf.len() - line_start > config.max_line {
+        return Err(refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "a header line is too long",
+        ));
+    }
+    Ok(Parsed::Partial)
+}
+
+#[cold]
+fn explain(error: httparse::Error, buf: &[u8]) -> Refused {
+    match error {
+        httparse::Error::TooManyHeaders => too_many_headers(),
+        httparse::Error::Version => {
+            let line = buf.trim_ascii_start().split(|&b| b == b'\r' || b == b'\n').next();
+            let version = line.and_then(|line| line.split(|&b| b == b' ').nth(2));
+            match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
+                Some([b'0'..=b'9', b'.', b'0'..=b'9'] | [b'2'..=b'9']) => refuse(
+                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    "the versions spoken here are HTTP/1.1 and HTTP/1.0",
+                ),
+                _ => bad("not an HTTP version"),
+            }
+        }
+        httparse::Error::HeaderName => bad("not a header name"),
+        httparse::Error::HeaderValue => bad("not a header value"),
+        httparse::Error::NewLine => bad("lines end with CR LF"),
+        _ => bad("not an HTTP request"),
+    }
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

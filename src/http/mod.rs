@@ -1,0 +1,70 @@
+//! An HTTP/1.1 server whose handlers are plain blocking functions.
+//!
+//! ```no_run
+//! use sward::http::{Html, Request, Router, Server};
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let app = Router::new()
+//!         .get("/", |_: &mut Request| Html("<h1>hi</h1>"))
+//!         .get("/hello/{name}", |req: &mut Request| {
+//!             req.param::<String>("name").map(|name| format!("hello, {name}\n"))
+//!         });
+//!     sward::run(|| Server::bind("127.0.0.1:8080")?.serve(app))
+//! }
+//! ```
+//!
+//! A handler takes a [`Request`], which borrows from the connection, and returns anything that is
+//! [`IntoResponse`]. It may block: on sockets, locks, channels and sleeps of this crate it parks its green
+//! thread. To answer piece by piece it returns a closure that does so: [`Response::stream`], [`Sse::new`].
+//!
+//! The same handlers run on green threads, on an OS thread per connection, or on a pool of OS threads:
+//! [`Mode`]. Limits and time-outs are on by default: [`Config`].
+//!
+//! What it does: keep-alive, pipelining, chunked bodies both ways, `HEAD`, `Expect: 100-continue` (answered
+//! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
+//! row might read differently. A handler that panics answers 500, and the server goes on.
+//!
+//! What it does not do yet: TLS, WebSocket, HTTP/2, compression, files, multipart forms, middleware.
+//!
+//! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
+//! answers to the requests before it in the same packet.
+
+// Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
+// into_response, stream, sse, router, error. What moves: link, buffer, connection, state, accept, server.
+mod accept;
+mod body;
+mod buffer;
+mod chunked;
+mod config;
+mod connection;
+mod date;
+mod encode;
+mod error;
+mod event;
+mod head;
+mod into_response;
+mod link;
+mod mode;
+mod request;
+mod response;
+mod router;
+mod server;
+mod sse;
+mod state;
+mod stream;
+
+#[doc(no_inline)]
+pub use http::{Method, StatusCode, Version};
+
+pub use body::Body;
+pub use config::Config;
+pub use error::Error;
+pub use event::Event;
+pub use into_response::{Html, IntoResponse, Json};
+pub use mode::{Mode, ParseModeError};
+pub use request::Request;
+pub use response::Response;
+pub use router::{Handler, Router};
+pub use server::{Server, ServerHandle};
+pub use sse::{Sse, SseWriter};
+pub use stream::BodyWriter;

@@ -1,0 +1,275 @@
+//! What a handler answers: status, headers, body. Only data; `encode.rs` writes it and `connection.rs`
+//! sends it.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::stream::BodyWriter;
+
+/// The closure that writes a streamed body.
+pub(crate) type Producer = Box<dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()>>;
+
+/// A response.
+///
+/// Handlers rarely need more than the constructors here, or the types that implement
+/// [`IntoResponse`](super::IntoResponse).
+///
+/// The server adds `Date`, `Content-Length` or `Transfer-Encoding`, and `Connection`.
+///
+/// ```
+/// use sward::http::{Response, StatusCode};
+///
+/// let made = Response::new(StatusCode::CREATED).header("Location", "/posts/7").body("made");
+/// assert_eq!(made.status(), 201);
+/// let page = Response::html("<h1>hi</h1>").header("Cache-Control", "no-store");
+/// assert_eq!(page.status(), 200);
+/// ```
+pub struct Response {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The Content-Type that a constructor chose, kept apart so that the usual response needs no
+    /// allocation for its headers.
+    pub(crate) content_type: Option<&'static str>,
+    /// Header lines as they go on the wire, each with its CR LF.
+    pub(crate) headers: Vec<u8>,
+    /// The body.
+    pub(crate) body: Body,
+    /// The handler asked for the connection to be closed.
+    pub(crate) close: bool,
+}
+
+/// The body of a response.
+pub(crate) enum Body {
+    /// Bytes of the program itself.
+    Static(&'static [u8]),
+    /// Bytes made for this response.
+    Bytes(Vec<u8>),
+    /// Bytes shared with other responses.
+    Shared(Arc<[u8]>),
+    /// Written piece by piece after the head.
+    Stream {
+        /// Writes it.
+        producer: Producer,
+        /// Send the head before the producer runs, rather than with what it writes first.
+        head_first: bool,
+    },
+}
+
+impl Response {
+    /// A response with an empty body.
+    pub fn new(status: StatusCode) -> Response {
+        Response {
+            status,
+            content_type: None,
+            headers: Vec::new(),
+            body: Body::Static(b""),
+            close: false,
+        }
+    }
+
+    fn ok(content_type: &'static str, body: Body) -> Response {
+        Response { content_type: Some(content_type), body, ..Response::new(StatusCode::OK) }
+    }
+
+    /// Plain text in UTF-8.
+    pub fn text(text: impl Into<String>) -> Response {
+        Response::ok("text/plain; charset=utf-8", Body::Bytes(text.into().into_bytes()))
+    }
+
+    /// A page.
+    pub fn html(text: impl Into<String>) -> Response {
+        Response::ok("text/html; charset=utf-8", Body::Bytes(text.into().into_bytes()))
+    }
+
+    /// A value as JSON; a 500 if it cannot be serialised.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Response {
+        let mut body = Vec::with_capacity(128);
+        match serde_json::to_writer(&mut body, value) {
+            Ok(()) => Response::ok("application/json", Body::Bytes(body)),
+            Err(_) => Response::new(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// Bytes that are part of the program; they are never copied to the heap.
+    ///
+    /// The type is `application/octet-stream` unless the header is set.
+    pub fn bytes_static(bytes: &'static [u8]) -> Response {
+        Response::ok("application/octet-stream", Body::Static(bytes))
+    }
+
+    pub(crate) fn text_static(text: &'static str) -> Response {
+        Response::ok("text/plain; charset=utf-8", Body::Static(text.as_bytes()))
+    }
+
+    pub(crate) fn octets(body: Body) -> Response {
+        Response::ok("application/octet-stream", body)
+    }
+
+    /// 303 See Other: fetch `location` with GET. What may not stand in a URL is percent-encoded.
+    pub fn redirect(location: impl AsRef<str>) -> Response {
+        let mut encoded = String::with_capacity(location.as_ref().len());
+        for byte in location.as_ref().bytes() {
+            if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+                encoded.push(char::from(byte));
+            } else {
+                encoded.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    encoded.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+                }
+            }
+        }
+        Response::new(StatusCode::SEE_OTHER).header("Location", encoded)
+    }
+
+    /// A body that `producer` writes piece by piece, for as long as it likes, in plain blocking code.
+    ///
+    /// The head goes out with the first flush. The writer buffers: flush when the client should see
+    /// what there is. To HTTP/1.1 it is sent in chunks, to HTTP/1.0 until the connection closes. If the
+    /// producer returns an error or panics, the client sees a body that was cut off, never one that
+    /// looks whole. The producer is not run for `HEAD`.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use sward::http::{BodyWriter, Response};
+    ///
+    /// let countdown = Response::stream(|w: &mut BodyWriter| {
+    ///     for n in (0..3).rev() {
+    ///         writeln!(w, "{n}")?;
+    ///         w.flush()?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # drop(countdown);
+    /// ```
+    pub fn stream<F>(producer: F) -> Response
+    where
+        F: FnOnce(&mut BodyWriter<'_>) -> io::Result<()> + 'static,
+    {
+        let producer = Box::new(producer);
+        Response { body: Body::Stream { producer, head_first: false }, ..Response::new(StatusCode::OK) }
+    }
+
+    /// Sets a header. `Content-Type` replaces what the constructor chose; other headers add up.
+    ///
+    /// `Content-Length`, `Transfer-Encoding` and `Date` are the server's and are ignored here;
+    /// `Connection: close` is obeyed.
+    ///
+    /// # Panics
+    ///
+    /// If the name is not a token, or the value holds control characters (a CR LF in it could forge
+    /// further headers). A panicking handler is a 500.
+    #[track_caller]
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Response {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let is = |other| name.eq_ignore_ascii_case(other);
+        assert!(
+            !name.is_empty() && name.bytes().all(is_token_byte),
+            "not the name of a header: {name:?}"
+        );
+        assert!(
+            value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)),
+            "control character in the value of {name}"
+        );
+        if is("content-length") || is("transfer-encoding") || is("date") {
+            return self;
+        }
+        if is("connection") && value.eq_ignore_ascii_case(b"close") {
+            self.close = true;
+            return self;
+        }
+        if is("content-type") {
+            self.content_type = None;
+        }
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.headers.extend_from_slice(part);
+        }
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Response {
+        self.body = Body::Bytes(body.into());
+        self
+    }
+
+    /// Sets the body to bytes that other responses share.
+    pub fn body_shared(mut self, body: Arc<[u8]>) -> Response {
+        self.body = Body::Shared(body);
+        self
+    }
+
+    /// Sets the status.
+    pub fn with_status(mut self, status: StatusCode) -> Response {
+        self.status = status;
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl Body {
+    /// The bytes, unless it is a stream.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Body::Static(bytes) => Some(bytes),
+            Body::Bytes(bytes) => Some(bytes),
+            Body::Shared(bytes) => Some(bytes),
+            Body::Stream { .. } => None,
+        }
+    }
+}
+
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Response");
+        f.field("status", &self.status);
+        f.field("headers", &String::from_utf8_lossy(&self.headers));
+        match self.body.bytes() {
+            Some(bytes) => f.field("body_len", &bytes.len()),
+            None => f.field("body", &"stream"),
+        };
+        f.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_cannot_be_forged() {
+        let ok = || Response::new(StatusCode::OK);
+        for value in ["a\r\nX: y", "a\nb", "a\0b", "\x7f"] {
+            assert!(std::panic::catch_unwind(|| ok().header("X", value)).is_err(), "{value:?}");
+        }
+        for name in ["", "a b", "a:", "a\r\n", "é"] {
+            assert!(std::panic::catch_unwind(|| ok().header(name, "v")).is_err(), "{name:?}");
+        }
+        let moved = Response::redirect("/a b\r\nX: é");
+        assert_eq!(moved.headers, b"Location: /a%20b%0D%0AX:%20%C3%A9\r\n");
+    }
+
+    #[test]
+    fn framing_belongs_to_the_server() {
+        let response = Response::text("x")
+            .header("Content-Length", "5")
+            .header("transfer-encoding", "gzip")
+            .header("Connection", "close")
+            .header("content-type", "text/x");
+        assert_eq!(response.headers, b"content-type: text/x\r\n");
+        assert!(response.close && response.content_type.is_none());
+    }
+}

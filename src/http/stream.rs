@@ -1,0 +1,128 @@
+//! Writing a streamed body: chunked to HTTP/1.1, until the connection closes to HTTP/1.0. Holds a buffer only
+//! between a write and the flush after it, so a stream that waits costs its stack and nothing else.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::buffer;
+use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
+use super::link::Link;
+
+/// Writes the body of [`Response::stream`](super::Response::stream).
+///
+/// Writes are collected and sent by `flush`, or when about 16 KiB have come together.
+///
+/// # Errors
+///
+/// A write or flush fails when the client went away, takes nothing for the write time-out, or when the
+/// server has stopped. Return that error: `?` is enough.
+pub struct BodyWriter<'c> {
+    /// The socket.
+    link: &'c Link<'c>,
+    /// The server wants to stop.
+    stopping: &'c AtomicBool,
+    /// The head, if it was not sent yet; then the chunk that is being collected.
+    out: Vec<u8>,
+    /// Where the chunk in `out` begins: room for its size, then its data.
+    chunk: Option<usize>,
+    /// Chunked, rather than until the connection closes.
+    chunked: bool,
+    /// Something was sent: what fails from now on can no longer become a 500.
+    pub(crate) begun: bool,
+}
+
+/// Collected bytes that are sent without waiting for a flush.
+const COLLECT: usize = 16 << 10;
+
+impl<'c> BodyWriter<'c> {
+    /// A writer that sends `out`, the head, before anything else.
+    pub(crate) fn new(
+        link: &'c Link<'c>,
+        stopping: &'c AtomicBool,
+        out: Vec<u8>,
+        chunked: bool,
+    ) -> BodyWriter<'c> {
+        BodyWriter { link, stopping, out, chunk: None, chunked, begun: false }
+    }
+
+    /// True once the server was told to stop: a stream without an end should end now. It has
+    /// [`Config::shutdown_timeout`](super::Config::shutdown_timeout) before it is cut.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Ends the body properly.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        let from = self.close_chunk();
+        if self.chunked {
+            self.out.extend_from_slice(LAST_CHUNK);
+        }
+        self.send(from)
+    }
+
+    /// Makes what was collected into a chunk. Returns where in `out` the bytes to send begin.
+    fn close_chunk(&mut self) -> usize {
+        let Some(at) = self.chunk.take() else { return 0 };
+        let mut room = [0; SIZE_ROOM];
+        let used = write_size(self.out.len() - at - SIZE_ROOM, &mut room);
+        let gap = SIZE_ROOM - used;
+        // The size is shorter than its room: what stands before it (the head, once) moves up.
+        self.out.copy_within(..at, gap);
+        self.out[at + gap..at + SIZE_ROOM].copy_from_slice(&room[gap..]);
+        self.out.extend_from_slice(b"\r\n");
+        gap
+    }
+
+    fn send(&mut self, from: usize) -> io::Result<()> {
+        let out = std::mem::take(&mut self.out);
+        if out.len() > from {
+            self.begun = true;
+        }
+        let sent = self.link.send(&out[from..], None);
+        buffer::give_output(out);
+        sent
+    }
+
+    fn collect(&mut self, bytes: &[u8]) {
+        if self.out.capacity() == 0 {
+            self.out = buffer::output();
+        }
+        if self.chunked && self.chunk.is_none() {
+            self.chunk = Some(self.out.len());
+            self.out.extend_from_slice(&[0; SIZE_ROOM]);
+        }
+        self.out.extend_from_slice(bytes);
+    }
+}
+
+impl Write for BodyWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A chunk of size 0 would end the body.
+        if !bytes.is_empty() {
+            let n = bytes.len().min(COLLECT);
+            self.collect(&bytes[..n]);
+            if self.out.len() >= COLLECT {
+                self.flush()?;
+            }
+            return Ok(n);
+        }
+        Ok(0)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let from = self.close_chunk();
+        self.send(from)
+    }
+}
+
+impl fmt::Debug for BodyWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyWriter")
+            .field("chunked", &self.chunked)
+            .field("collected", &self.out.len())
+            .finish_non_exhaustive()
+    }
+}
