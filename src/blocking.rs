@@ -67,13 +67,15 @@ where
         *outcome = Outcome::Done(result);
         outcome.wake_one(0);
     }));
-    let guard = outcome.lock();
-    if matches!(*guard, Outcome::Pending)
-        && let Err(why) = guard.wait(0, None)
-    {
-        why.unwind();
+    let mut guard = outcome.lock();
+    if matches!(*guard, Outcome::Pending) {
+        if let Err(why) = guard.wait(0, None) {
+            why.unwind();
+        }
+        guard = outcome.lock();
     }
-    let result = std::mem::replace(&mut *outcome.lock(), Outcome::Pending);
+    let result = std::mem::replace(&mut *guard, Outcome::Pending);
+    drop(guard);
     match result {
         Outcome::Done(Ok(value)) => value,
         Outcome::Done(Err(payload)) => resume_unwind(payload),

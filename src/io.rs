@@ -14,29 +14,44 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::hub::descriptors::Direction;
 use crate::hub::{self, Interrupt};
 use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
 
-/// An open file that waits can be made on. Owns its number.
+/// An open file that can be waited for. Owns its number.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     fd: OwnedFd,
     /// Never used again, unlike the number: tells the hub that a number has a new meaning.
     source: u64,
+    closed: AtomicBool,
+    /// Several workers accept from it: one is woken per connection.
+    shared_listener: AtomicBool,
+    /// None as long as all are at their defaults, which is most descriptors' whole life.
+    settings: OnceLock<Arc<Settings>>,
+}
+
+/// What belongs to the open file rather than to the descriptor: clones share it, as the kernel has it.
+#[derive(Debug)]
+struct Settings {
     /// As the program set it, or as it came.
     nonblocking: AtomicBool,
-    closed: AtomicBool,
+    /// Connections are accepted from it, so it is in O_NONBLOCK whatever the program wishes.
+    listener: AtomicBool,
     /// Nanoseconds; 0: none.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
-    /// Several workers accept from it: one is woken per connection.
-    shared_listener: AtomicBool,
-    /// Connections are accepted from it, so it is in O_NONBLOCK whatever the program wishes.
-    listener: AtomicBool,
 }
+
+static DEFAULTS: Settings = Settings {
+    nonblocking: AtomicBool::new(false),
+    listener: AtomicBool::new(false),
+    read_timeout: AtomicU64::new(0),
+    write_timeout: AtomicU64::new(0),
+};
 
 fn fresh_source() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -49,29 +64,47 @@ impl Descriptor {
         Descriptor {
             fd,
             source: fresh_source(),
-            nonblocking: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            read_timeout: AtomicU64::new(0),
-            write_timeout: AtomicU64::new(0),
             shared_listener: AtomicBool::new(false),
-            listener: AtomicBool::new(false),
+            settings: OnceLock::new(),
         }
+    }
+
+    /// For reading; never changed through this.
+    #[inline]
+    fn settings(&self) -> &Settings {
+        self.settings.get().map_or(&DEFAULTS, |own| own)
+    }
+
+    /// For changing, and for sharing.
+    fn own_settings(&self) -> &Arc<Settings> {
+        self.settings.get_or_init(|| {
+            Arc::new(Settings {
+                nonblocking: AtomicBool::new(false),
+                listener: AtomicBool::new(false),
+                read_timeout: AtomicU64::new(0),
+                write_timeout: AtomicU64::new(0),
+            })
+        })
     }
 
     /// Takes over an `fd` from elsewhere, in whatever mode it is.
     pub(crate) fn adopt(fd: OwnedFd) -> Self {
         let nonblocking = sys::fd::is_nonblocking(fd.as_fd());
         let descriptor = Self::new(fd);
-        descriptor.nonblocking.store(nonblocking, Ordering::Relaxed);
+        if nonblocking {
+            descriptor.own_settings().nonblocking.store(true, Ordering::Relaxed);
+        }
         descriptor
     }
 
     /// As the program wants it: with `on`, what would wait fails with EAGAIN instead.
     pub(crate) fn set_nonblocking(&self, on: bool) -> io::Result<()> {
-        if !self.listener.load(Ordering::Relaxed) {
+        let settings = self.own_settings();
+        if !settings.listener.load(Ordering::Relaxed) {
             sys::fd::set_nonblocking(self.as_fd(), on)?;
         }
-        self.nonblocking.store(on, Ordering::Relaxed);
+        settings.nonblocking.store(on, Ordering::Relaxed);
         Ok(())
     }
 
@@ -83,18 +116,18 @@ impl Descriptor {
     /// # Errors
     /// `InvalidInput` for a duration of zero, as std has it.
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_timeout(&self.read_timeout, false, timeout)
+        self.set_timeout(|own| &own.read_timeout, false, timeout)
     }
 
     /// # Errors
     /// `InvalidInput` for a duration of zero, as std has it.
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.set_timeout(&self.write_timeout, true, timeout)
+        self.set_timeout(|own| &own.write_timeout, true, timeout)
     }
 
     fn set_timeout(
         &self,
-        word: &AtomicU64,
+        word: fn(&Settings) -> &AtomicU64,
         send: bool,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
@@ -107,37 +140,35 @@ impl Descriptor {
         // Set on the socket too: OS threads make the plain blocking call.
         message::set_timeout(self.as_fd(), send, timeout)?;
         let nanos = timeout.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
-        word.store(nanos, Ordering::Relaxed);
+        word(self.own_settings()).store(nanos, Ordering::Relaxed);
         Ok(())
     }
 
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
-        some_nanos(&self.read_timeout)
+        some_nanos(&self.settings().read_timeout)
     }
 
     pub(crate) fn write_timeout(&self) -> Option<Duration> {
-        some_nanos(&self.write_timeout)
+        some_nanos(&self.settings().write_timeout)
     }
 
     /// When a read that starts now times out.
     #[inline]
     pub(crate) fn read_deadline(&self) -> Option<Instant> {
-        some_nanos(&self.read_timeout).and_then(|t| Instant::now().checked_add(t))
+        some_nanos(&self.settings().read_timeout).and_then(|t| Instant::now().checked_add(t))
     }
 
     /// When a write that starts now times out.
     #[inline]
     pub(crate) fn write_deadline(&self) -> Option<Instant> {
-        some_nanos(&self.write_timeout).and_then(|t| Instant::now().checked_add(t))
+        some_nanos(&self.settings().write_timeout).and_then(|t| Instant::now().checked_add(t))
     }
 
-    /// A second descriptor for the same open file, with the same settings.
+    /// A second descriptor for the same open file, which shares the settings.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         let clone = Self::new(sys::fd::dup(self.as_fd())?);
-        clone.nonblocking.store(self.nonblocking.load(Ordering::Relaxed), Ordering::Relaxed);
-        clone.listener.store(self.listener.load(Ordering::Relaxed), Ordering::Relaxed);
-        clone.read_timeout.store(self.read_timeout.load(Ordering::Relaxed), Ordering::Relaxed);
-        clone.write_timeout.store(self.write_timeout.load(Ordering::Relaxed), Ordering::Relaxed);
+        // OK to ignore: `clone` is fresh, so its cell is empty.
+        let _ = clone.settings.set(self.own_settings().clone());
         Ok(clone)
     }
 
@@ -209,10 +240,13 @@ impl From<OwnedFd> for Descriptor {
 
 impl From<Descriptor> for OwnedFd {
     fn from(descriptor: Descriptor) -> Self {
-        let wish = descriptor.nonblocking.into_inner();
-        if descriptor.listener.into_inner() && !wish {
+        let settings = descriptor.settings();
+        let listener = settings.listener.load(Ordering::Relaxed);
+        if listener && !settings.nonblocking.load(Ordering::Relaxed) {
             // Back to the mode that its owner knows. OK to ignore: nothing can be done about a failure.
             let _ = sys::fd::set_nonblocking(descriptor.fd.as_fd(), false);
+            // A clone that accepts again puts it back.
+            settings.listener.store(false, Ordering::Relaxed);
         }
         descriptor.fd
     }
@@ -242,7 +276,7 @@ fn operate<T>(
             Err(error)
                 if error.kind() == ErrorKind::WouldBlock
                     && !may_block
-                    && !descriptor.nonblocking.load(Ordering::Relaxed) =>
+                    && !descriptor.settings().nonblocking.load(Ordering::Relaxed) =>
             {
                 descriptor.wait(direction, deadline)?;
             }
@@ -351,9 +385,9 @@ pub(crate) fn accept(
     d: &Descriptor,
     deadline: Option<Instant>,
 ) -> io::Result<(Descriptor, Option<SocketAddrAny>)> {
-    if !d.listener.load(Ordering::Relaxed) {
+    if !d.settings().listener.load(Ordering::Relaxed) {
         sys::fd::set_nonblocking(d.as_fd(), true)?;
-        d.listener.store(true, Ordering::Relaxed);
+        d.own_settings().listener.store(true, Ordering::Relaxed);
     }
     loop {
         d.check_open()?;
@@ -367,7 +401,7 @@ pub(crate) fn accept(
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error)
                 if error.kind() == ErrorKind::WouldBlock
-                    && !d.nonblocking.load(Ordering::Relaxed) =>
+                    && !d.settings().nonblocking.load(Ordering::Relaxed) =>
             {
                 d.wait(Direction::Read, deadline)?;
             }
@@ -389,7 +423,7 @@ pub(crate) fn connect(
     deadline: Option<Instant>,
 ) -> io::Result<()> {
     d.check_open()?;
-    let own_mode = d.nonblocking.load(Ordering::Relaxed);
+    let own_mode = d.settings().nonblocking.load(Ordering::Relaxed);
     if own_mode {
         return message::connect(d.as_fd(), addr);
     }
