@@ -20,8 +20,6 @@
 //! });
 //! ```
 
-#![forbid(unsafe_code)]
-
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,9 +1,14 @@
 //! A channel with a buffer. Without a bound it is the same thing with room for `usize::MAX`.
 //!
+//! A receiver that waits gets its message without the buffer: the sender takes it off the monitor's queue and puts the
+//! message into its hands, so that it need not take the lock once more. Order is kept, since it waits only when the
+//! buffer is empty.
+//!
 //! Room is handed over: taking a message from a full channel promises its place to the longest waiting sender, and until
 //! that one has run the place counts as taken. So a sender that was woken always finds its place, and is woken once. A
 //! sender that gave up was promised nothing.
 
+use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::mpsc::{SendError, TryRecvError, TrySendError};
@@ -21,7 +26,14 @@ const ROOM: usize = 1;
 pub(super) struct Queue<T> {
     bound: usize,
     state: Monitor<State<T>, 2>,
+    /// The message that a waiting receiver is woken with. Written with the monitor locked by who is about to wake it, taken
+    /// without the lock by the receiver that was woken, so never by two at once: there is one receiver, and it waits again
+    /// only after it has taken this.
+    handed: UnsafeCell<Option<T>>,
 }
+
+// SAFETY: `handed` passes from a sender to the receiver as said there; the rest is in a monitor. Messages are sent, not shared.
+unsafe impl<T: Send> Sync for Queue<T> {}
 
 struct State<T> {
     messages: VecDeque<T>,
@@ -43,6 +55,7 @@ impl<T> Queue<T> {
         Queue {
             bound,
             state: Monitor::new(state),
+            handed: UnsafeCell::new(None),
         }
     }
 
@@ -64,8 +77,7 @@ impl<T> Queue<T> {
         if state.messages.len() + state.promised >= self.bound {
             return Err(TrySendError::Full(message));
         }
-        state.messages.push_back(message);
-        state.wake_one(MESSAGES);
+        self.put(state, message);
         Ok(())
     }
 
@@ -82,9 +94,23 @@ impl<T> Queue<T> {
         if state.receiver_gone {
             return Err(SendError(message));
         }
-        state.messages.push_back(message);
-        state.wake_one(MESSAGES);
+        self.put(state, message);
         Ok(())
+    }
+
+    /// There is room, and a receiver.
+    #[inline]
+    fn put(&self, mut state: Guard<'_, State<T>, 2>, message: T) {
+        if state.waiting(MESSAGES) == 0 {
+            state.messages.push_back(message);
+            return;
+        }
+        // SAFETY: the receiver is in the queue, and leaves it only by our hand or by taking the lock that we hold; what it
+        // was handed before it has taken.
+        unsafe { *self.handed.get() = Some(message) };
+        state.wake_one(MESSAGES);
+        // The place that we came for is not used, so it is the next one's.
+        self.promise_room(&mut state);
     }
 
     #[inline]
@@ -110,6 +136,12 @@ impl<T> Queue<T> {
             state
                 .wait(MESSAGES, deadline)
                 .map_err(Nothing::Interrupted)?;
+            // SAFETY: we were woken, and whoever did that is done with it; the next one comes when we wait again.
+            let handed = unsafe { &mut *self.handed.get() };
+            if let Some(message) = handed.take() {
+                return Ok(message);
+            }
+            // The senders have gone.
         }
     }
 
@@ -132,9 +164,15 @@ impl<T> Queue<T> {
     #[inline]
     fn take(&self, state: &mut Guard<'_, State<T>, 2>) -> Option<T> {
         let message = state.messages.pop_front()?;
+        self.promise_room(state);
+        Some(message)
+    }
+
+    /// There is room for one more: the longest waiting sender's, if there is one.
+    #[inline]
+    fn promise_room(&self, state: &mut Guard<'_, State<T>, 2>) {
         if self.bound != usize::MAX && state.wake_one(ROOM) {
             state.promised += 1;
         }
-        Some(message)
     }
 }

@@ -5,6 +5,8 @@
 //! its message back out of the packet, if it is still there; whoever empties the packet has the message, so it is never lost
 //! and never received twice.
 
+#![forbid(unsafe_code)]
+
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;

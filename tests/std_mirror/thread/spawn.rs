@@ -24,7 +24,7 @@ fn many() {
     case(|| {
         let all: Vec<_> = (0..200u64).map(|n| thread::spawn(move || n * n)).collect();
         let sum: u64 = all.into_iter().map(|one| one.join().unwrap()).sum();
-        assert_eq!(sum, (0..200).map(|n| n * n).sum());
+        assert_eq!(sum, (0..200).map(|n| n * n).sum::<u64>());
     });
 }
 
