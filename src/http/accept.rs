@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connection::{Context, Next, turn};
 use super::link::Link;
@@ -69,39 +69,42 @@ fn next(listener: &TcpListener, context: &Context) -> Option<(Descriptor, Socket
 pub(crate) fn green(listener: &TcpListener, service: &Arc<Service>) {
     let context = &service.context;
     while let Some((socket, peer, open)) = next(listener, context) {
-        let connection = Connection { service: service.clone(), peer, _open: open };
-        connection.wait(socket, context.config.header_timeout);
+        let connection = Connection {
+            service: service.clone(),
+            peer,
+            _open: open,
+        };
+        connection.wait(socket, Link::after(context.config.header_timeout));
     }
     end_idle(context.state.group);
 }
 
 impl Connection {
-    /// Leaves the connection to its worker until there is something to read. If that is impossible, it
-    /// closes.
-    fn wait(self, socket: Descriptor, timeout: Duration) {
+    /// Leaves the connection to its worker until there is something to read, or closes it at
+    /// `deadline`, or if that is impossible.
+    fn wait(self, socket: Descriptor, deadline: Option<Instant>) {
         let state = &self.service.context.state;
         if state.is_stopping() {
             return;
         }
-        let (group, deadline) = (state.group, Link::after(timeout));
         // OK to ignore the error: the socket is dropped, which is all that can be done.
-        let _ = start_when_readable(socket, group, deadline, move |socket, ready| {
+        let _ = start_when_readable(socket, state.group, deadline, move |socket, ready| {
             if ready.is_ok() {
-                self.turn(socket);
+                self.turn(socket, deadline);
             }
         });
     }
 
     /// On a fresh green thread: something came.
-    fn turn(self, socket: Descriptor) {
+    fn turn(self, socket: Descriptor, deadline: Option<Instant>) {
         let Service { context, app } = &*self.service;
         let link = Link::new(&socket, context, None);
-        let deadline = Link::after(context.config.header_timeout);
-        match turn(context, &**app, &link, self.peer, deadline) {
+        match turn(context, &**app, &link, self.peer, None) {
             Next::Idle => {
-                let timeout = context.config.keep_alive_timeout;
-                self.wait(socket, timeout);
+                let deadline = Link::after(context.config.keep_alive_timeout);
+                self.wait(socket, deadline);
             }
+            Next::Nothing => self.wait(socket, deadline),
             Next::Close => {}
         }
     }
@@ -111,7 +114,10 @@ impl Connection {
         let Service { context, app } = &*self.service;
         Link::prepare_os(&socket, &context.config)?;
         let os = Arc::new(OsConnection::new(socket));
-        let listed = Listed { state: &context.state, os: &os };
+        let listed = Listed {
+            state: &context.state,
+            os: &os,
+        };
         context.state.list_os(os.clone());
         let link = Link::new(&os.socket, context, Some(&os));
         let mut deadline = Link::after(context.config.header_timeout);
@@ -120,8 +126,9 @@ impl Connection {
             if context.state.is_stopping() {
                 break;
             }
-            if turn(context, &**app, &link, self.peer, deadline) == Next::Close {
-                break;
+            match turn(context, &**app, &link, self.peer, deadline) {
+                Next::Idle | Next::Nothing => {}
+                Next::Close => break,
             }
             deadline = None; // as set on the socket
         }
@@ -145,7 +152,11 @@ impl Drop for Listed<'_> {
 /// Accepts until the server stops; an OS thread per connection.
 pub(crate) fn threads(listener: &TcpListener, service: &Arc<Service>) {
     while let Some((socket, peer, open)) = next(listener, &service.context) {
-        let connection = Connection { service: service.clone(), peer, _open: open };
+        let connection = Connection {
+            service: service.clone(),
+            peer,
+            _open: open,
+        };
         let started = os_thread("sward-http", move || {
             // OK to ignore: a socket that takes no options is closed.
             let _ = connection.serve(socket);
@@ -181,7 +192,11 @@ pub(crate) fn pool(listener: &TcpListener, service: &Arc<Service>, size: usize) 
         }
     }
     while let Some((socket, peer, open)) = next(listener, &service.context) {
-        let connection = Connection { service: service.clone(), peer, _open: open };
+        let connection = Connection {
+            service: service.clone(),
+            peer,
+            _open: open,
+        };
         let mut queue = waiting.lock();
         queue.push_back(Some((connection, socket)));
         queue.wake_one(0);

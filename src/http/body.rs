@@ -141,7 +141,11 @@ impl<'r> Body<'r> {
     }
 
     fn buffered(&self) -> &[u8] {
-        if self.ahead.is_empty() { &self.extra.bytes[self.extra.start..self.extra.end] } else { self.ahead }
+        if self.ahead.is_empty() {
+            &self.extra.bytes[self.extra.start..self.extra.end]
+        } else {
+            self.ahead
+        }
     }
 
     fn consume(&mut self, n: usize) {
@@ -186,9 +190,14 @@ impl<'r> Body<'r> {
     /// Reads chunk coding from the buffer.
     fn advance(&mut self) -> io::Result<()> {
         let ahead = !self.ahead.is_empty();
-        let Coding::Chunked(decoder) = &mut self.coding else { return Ok(()) };
-        let input =
-            if ahead { self.ahead } else { &self.extra.bytes[self.extra.start..self.extra.end] };
+        let Coding::Chunked(decoder) = &mut self.coding else {
+            return Ok(());
+        };
+        let input = if ahead {
+            self.ahead
+        } else {
+            &self.extra.bytes[self.extra.start..self.extra.end]
+        };
         match decoder.advance(input) {
             Ok(n) => {
                 self.consume(n);

@@ -32,6 +32,8 @@ use crate::hub::park;
 pub(crate) enum Next {
     /// Everything is answered: wait for the next request. No buffer is held.
     Idle,
+    /// There was nothing to read (green threads only): wait on as before.
+    Nothing,
     /// Close it.
     Close,
 }
@@ -50,7 +52,8 @@ const COPY: usize = 16 << 10;
 /// Responses that have come together are sent when there is this much.
 const BATCH: usize = 64 << 10;
 
-/// Serves what came on `socket`, or comes until `deadline`.
+/// Serves what came. On an OS thread it waits for that until `deadline`, or without one as long as a connection
+/// may be idle; on a green thread it does not wait.
 pub(crate) fn turn(
     context: &Context,
     app: &dyn Handler,
@@ -74,6 +77,7 @@ pub(crate) fn turn(
     buffer::give_output(turn.out);
     match next {
         After::Idle => Next::Idle,
+        After::Nothing => Next::Nothing,
         After::Close => Next::Close,
         After::Linger => {
             link.linger();
@@ -89,6 +93,7 @@ pub(crate) fn turn(
 /// How a turn ends.
 enum After {
     Idle,
+    Nothing,
     Close,
     /// Close, but the client may still be sending.
     Linger,
@@ -108,7 +113,12 @@ enum Step {
         linger: bool,
     },
     /// The head is in `out`, the body is to be produced.
-    Stream { producer: Producer, head_first: bool, exchange: Exchange, linger: bool },
+    Stream {
+        producer: Producer,
+        head_first: bool,
+        exchange: Exchange,
+        linger: bool,
+    },
 }
 
 struct Turn<'t> {
@@ -128,9 +138,10 @@ struct Turn<'t> {
 
 impl Turn<'_> {
     fn run(&mut self, deadline: Option<Instant>) -> After {
-        match self.fill(deadline) {
-            Ok(0) | Err(_) => return After::Close,
-            Ok(_) => self.link.busy(),
+        match self.link.recv_first(&mut self.input, deadline) {
+            Ok(Some(n @ 1..)) => self.end = n,
+            Ok(Some(0)) | Err(_) => return After::Close,
+            Ok(None) => return After::Nothing,
         }
         // Of the head that is being received.
         let mut deadline = None;
@@ -144,7 +155,11 @@ impl Turn<'_> {
                         }
                         continue;
                     }
-                    return if self.flush().is_ok() { After::Idle } else { After::Close };
+                    return if self.flush().is_ok() {
+                        After::Idle
+                    } else {
+                        After::Close
+                    };
                 }
                 Ok(Step::Partial) => {
                     if self.flush().is_err() {
@@ -165,7 +180,12 @@ impl Turn<'_> {
                         Err(_) => return After::Close,
                     }
                 }
-                Ok(Step::Stream { producer, head_first, exchange, linger }) => {
+                Ok(Step::Stream {
+                    producer,
+                    head_first,
+                    exchange,
+                    linger,
+                }) => {
                     deadline = None;
                     match self.stream(producer, head_first, exchange) {
                         Ok(()) if !exchange.keep_alive && linger => return After::Linger,
@@ -177,7 +197,11 @@ impl Turn<'_> {
                 }
                 Ok(Step::Last { linger }) => {
                     let sent = self.flush().is_ok();
-                    return if sent && linger { After::Linger } else { After::Close };
+                    return if sent && linger {
+                        After::Linger
+                    } else {
+                        After::Close
+                    };
                 }
                 Err(StepError::Refused(refused)) => return self.refuse(refused),
                 Err(StepError::Io) => return After::Close,
@@ -232,7 +256,11 @@ impl Turn<'_> {
         let response = (status, why).into_response();
         encode::head(&mut self.out, &response, Exchange::LAST, Instant::now());
         self.out.extend_from_slice(why.as_bytes());
-        if self.flush().is_ok() { After::Linger } else { After::Close }
+        if self.flush().is_ok() {
+            After::Linger
+        } else {
+            After::Close
+        }
     }
 
     /// Parses and answers one request. The header slots usually live here, on the stack.
@@ -247,10 +275,17 @@ impl Turn<'_> {
             many.resize_with(config.max_headers, MaybeUninit::uninit);
             parsed = head::parse(bytes, &mut many, config)?;
         }
-        let Parsed::Head(head) = parsed else { return Ok(Step::Partial) };
+        let Parsed::Head(head) = parsed else {
+            return Ok(Step::Partial);
+        };
         let ahead = &bytes[head.len..];
-        let body =
-            Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
+        let body = Body::new(
+            self.link,
+            &mut self.out,
+            ahead,
+            head.framing,
+            head.expects_continue,
+        );
         let mut request = Request::new(&head, body, self.peer);
 
         let (app, context) = (self.app, self.context);
@@ -287,9 +322,12 @@ impl Turn<'_> {
             }
         }
         Ok(match stream {
-            Some((producer, head_first)) => {
-                Step::Stream { producer, head_first, exchange, linger: !finished }
-            }
+            Some((producer, head_first)) => Step::Stream {
+                producer,
+                head_first,
+                exchange,
+                linger: !finished,
+            },
             None if keep_alive && finished => Step::Done,
             None => Step::Last { linger: !finished },
         })
@@ -308,7 +346,8 @@ impl Turn<'_> {
         }
         self.now = None;
         let out = std::mem::take(&mut self.out);
-        let mut writer = BodyWriter::new(self.link, &self.context.state.stopping, out, exchange.is_11);
+        let mut writer =
+            BodyWriter::new(self.link, &self.context.state.stopping, out, exchange.is_11);
         let produced = panic::catch_unwind(AssertUnwindSafe(|| {
             if head_first {
                 io::Write::flush(&mut writer)?;
@@ -321,7 +360,11 @@ impl Turn<'_> {
             Ok(Err(_)) if begun => Err(After::Abort),
             Err(payload) => {
                 pass_quiet_unwind(payload);
-                if begun { Err(After::Abort) } else { Err(self.fail()) }
+                if begun {
+                    Err(After::Abort)
+                } else {
+                    Err(self.fail())
+                }
             }
             Ok(Err(_)) => Err(self.fail()),
         };
@@ -370,7 +413,10 @@ fn write_response(
         None => {}
     }
     Ok(match response.body {
-        ResponseBody::Stream { producer, head_first } => Some((producer, head_first)),
+        ResponseBody::Stream {
+            producer,
+            head_first,
+        } => Some((producer, head_first)),
         _ => None,
     })
 }

@@ -96,7 +96,10 @@ pub(crate) fn parse<'b, 'h>(
     };
     let head = &buf[..len];
     if len > config.max_head {
-        return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
+        return Err(refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the head is too large",
+        ));
     }
     if has_bare_newline(head) {
         return Err(bad("lines end with CR LF"));
@@ -108,7 +111,10 @@ pub(crate) fn parse<'b, 'h>(
     let headers: &'h [Header<'b>] = request.headers;
 
     if method.len() + target.len() + " HTTP/1.1  ".len() > config.max_line {
-        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
+        return Err(refuse(
+            StatusCode::URI_TOO_LONG,
+            "the request line is too long",
+        ));
     }
     if headers.len() > config.max_headers {
         return Err(too_many_headers());
@@ -124,7 +130,11 @@ pub(crate) fn parse<'b, 'h>(
         is_11,
         headers,
         framing: fields.framing(is_11)?,
-        keep_alive: if is_11 { !fields.close } else { fields.keep_alive && !fields.close },
+        keep_alive: if is_11 {
+            !fields.close
+        } else {
+            fields.keep_alive && !fields.close
+        },
         expects_continue: is_11 && fields.expects_continue,
         len,
     }))
@@ -134,6 +144,7 @@ pub(crate) fn parse<'b, 'h>(
 #[derive(Default)]
 struct Fields {
     hosts: usize,
+    lengths: usize,
     length: Option<u64>,
     codings: usize,
     chunked: bool,
@@ -175,9 +186,9 @@ impl Fields {
                     }
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => {
-                    if fields.length.replace(content_length(value)?).is_some() {
-                        return Err(bad("more than one Content-Length"));
-                    }
+                    let length = content_length(value)?;
+                    fields.lengths += 1;
+                    fields.length = Some(length);
                 }
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     fields.codings += 1;
@@ -185,6 +196,9 @@ impl Fields {
                 }
                 _ => {}
             }
+        }
+        if fields.lengths > 1 {
+            return Err(bad("more than one Content-Length"));
         }
         if fields.hosts > 1 || (is_11 && fields.hosts == 0) {
             return Err(bad("a request has one Host"));
@@ -206,7 +220,10 @@ impl Fields {
             return Err(bad("more than one Transfer-Encoding"));
         }
         if !self.chunked {
-            return Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked"));
+            return Err(refuse(
+                StatusCode::NOT_IMPLEMENTED,
+                "the only transfer coding is chunked",
+            ));
         }
         Ok(Framing::Chunked)
     }
@@ -219,8 +236,13 @@ fn content_length(value: &[u8]) -> Result<u64, Refused> {
     }
     value
         .iter()
-        .try_fold(0_u64, |n, &digit| n.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
-        .ok_or(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is too large"))
+        .try_fold(0_u64, |n, &digit| {
+            n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+        })
+        .ok_or(refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the Content-Length is too large",
+        ))
 }
 
 fn is_authority_byte(b: u8) -> bool {
@@ -243,7 +265,11 @@ fn split_target<'b>(
         // The absolute form, as sent to proxies; a server must accept it too.
         let rest = ["http://", "https://"]
             .iter()
-            .find(|scheme| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme)))
+            .find(|scheme| {
+                target
+                    .get(..scheme.len())
+                    .is_some_and(|t| t.eq_ignore_ascii_case(scheme))
+            })
             .map(|scheme| &target[scheme.len()..])
             .ok_or(bad("the request target is not a path"))?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -267,12 +293,18 @@ fn split_target<'b>(
 
 /// Written so that it compiles to vector instructions: this runs over every head.
 fn has_bare_newline(head: &[u8]) -> bool {
-    let bare = head[1..].iter().zip(head).filter(|&(&b, &before)| b == b'\n' && before != b'\r');
+    let bare = head[1..]
+        .iter()
+        .zip(head)
+        .filter(|&(&b, &before)| b == b'\n' && before != b'\r');
     head.first() == Some(&b'\n') || bare.count() != 0
 }
 
 fn too_many_headers() -> Refused {
-    refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
+    refuse(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "too many headers",
+    )
 }
 
 /// The limits have to hold before the head is complete too.
@@ -281,10 +313,16 @@ fn partial<'b, 'h>(buf: &[u8], config: &Config) -> Result<Parsed<'b, 'h>, Refuse
     let line_start = buf.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
     let in_request_line = buf.trim_ascii_start().iter().all(|&b| b != b'\n');
     if in_request_line && buf.len() > config.max_line {
-        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
+        return Err(refuse(
+            StatusCode::URI_TOO_LONG,
+            "the request line is too long",
+        ));
     }
     if buf.len() > config.max_head {
-        return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
+        return Err(refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the head is too large",
+        ));
     }
     if buf.len() - line_start > config.max_line {
         return Err(refuse(
@@ -300,12 +338,15 @@ fn explain(error: httparse::Error, buf: &[u8]) -> Refused {
     match error {
         httparse::Error::TooManyHeaders => too_many_headers(),
         httparse::Error::Version => {
-            let line = buf.trim_ascii_start().split(|&b| b == b'\r' || b == b'\n').next();
+            let line = buf
+                .trim_ascii_start()
+                .split(|&b| b == b'\r' || b == b'\n')
+                .next();
             let version = line.and_then(|line| line.split(|&b| b == b' ').nth(2));
             match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
                 Some([b'0'..=b'9', b'.', b'0'..=b'9'] | [b'2'..=b'9']) => refuse(
                     StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                    "the versions spoken here are HTTP/1.1 and HTTP/1.0",
+                    "the versions spoken here are 1.1 and 1.0",
                 ),
                 _ => bad("not an HTTP version"),
             }

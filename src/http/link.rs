@@ -37,19 +37,19 @@ impl<'c> Link<'c> {
         context: &'c Context,
         os: Option<&'c OsConnection>,
     ) -> Link<'c> {
-        Link { socket, config: &context.config, cut: &context.state.cut, os }
-    }
-
-    /// A request has begun.
-    pub(crate) fn busy(&self) {
-        if let Some(os) = self.os {
-            os.set_idle(false);
+        Link {
+            socket,
+            config: &context.config,
+            cut: &context.state.cut,
+            os,
         }
     }
 
     /// Sets the time-outs that an OS thread's plain blocking calls keep to.
     pub(crate) fn prepare_os(socket: &Descriptor, config: &Config) -> io::Result<()> {
-        socket.set_read_timeout(Some(config.keep_alive_timeout.max(Duration::from_millis(1))))?;
+        socket.set_read_timeout(Some(
+            config.keep_alive_timeout.max(Duration::from_millis(1)),
+        ))?;
         socket.set_write_timeout(Some(config.write_timeout.max(Duration::from_millis(1))))
     }
 
@@ -59,6 +59,26 @@ impl<'c> Link<'c> {
     pub(crate) fn recv(&self, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
         self.check()?;
         sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline).map_err(timed_out)
+    }
+
+    /// The read that a turn begins with. An OS thread waits here between two requests. A green thread
+    /// was started because there is something to read: if not (`None`), it need not wait, it can end.
+    #[inline]
+    pub(crate) fn recv_first(
+        &self,
+        buf: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<Option<usize>> {
+        let Some(os) = self.os else {
+            self.check()?;
+            return match sys::message::recv(self.socket.as_fd(), buf, RecvFlags::DONTWAIT) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+                received => received.map(Some),
+            };
+        };
+        let received = self.recv(buf, deadline);
+        os.set_idle(false);
+        received.map(Some)
     }
 
     /// Sends all of it. The write time-out counts from `now` for the first call to the system, and
@@ -98,13 +118,17 @@ impl<'c> Link<'c> {
         if self.os.is_some() {
             return None;
         }
-        now.unwrap_or_else(Instant::now).checked_add(self.config.write_timeout)
+        now.unwrap_or_else(Instant::now)
+            .checked_add(self.config.write_timeout)
     }
 
     #[inline]
     fn check(&self) -> io::Result<()> {
         if self.cut.load(Ordering::Relaxed) {
-            return Err(io::Error::new(ErrorKind::ConnectionAborted, "the server has stopped"));
+            return Err(io::Error::new(
+                ErrorKind::ConnectionAborted,
+                "the server has stopped",
+            ));
         }
         Ok(())
     }

@@ -40,9 +40,16 @@ impl Sse {
         F: FnOnce(&mut SseWriter<'_, '_>) -> io::Result<()> + 'static,
     {
         let producer = Box::new(|body: &mut BodyWriter<'_>| producer(&mut SseWriter { body }));
-        let body = Body::Stream { producer, head_first: true };
-        Sse(Response { content_type: Some("text/event-stream"), body, ..Response::new(Default::default()) }
-            .header("Cache-Control", "no-cache"))
+        let body = Body::Stream {
+            producer,
+            head_first: true,
+        };
+        Sse(Response {
+            content_type: Some("text/event-stream"),
+            body,
+            ..Response::new(Default::default())
+        }
+        .header("Cache-Control", "no-cache"))
     }
 
     /// Adds a header.

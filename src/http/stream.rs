@@ -45,7 +45,14 @@ impl<'c> BodyWriter<'c> {
         out: Vec<u8>,
         chunked: bool,
     ) -> BodyWriter<'c> {
-        BodyWriter { link, stopping, out, chunk: None, chunked, begun: false }
+        BodyWriter {
+            link,
+            stopping,
+            out,
+            chunk: None,
+            chunked,
+            begun: false,
+        }
     }
 
     /// True once the server was told to stop: a stream without an end should end now. It has
@@ -65,7 +72,9 @@ impl<'c> BodyWriter<'c> {
 
     /// Makes what was collected into a chunk. Returns where in `out` the bytes to send begin.
     fn close_chunk(&mut self) -> usize {
-        let Some(at) = self.chunk.take() else { return 0 };
+        let Some(at) = self.chunk.take() else {
+            return 0;
+        };
         let mut room = [0; SIZE_ROOM];
         let used = write_size(self.out.len() - at - SIZE_ROOM, &mut room);
         let gap = SIZE_ROOM - used;

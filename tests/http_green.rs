@@ -1,0 +1,132 @@
+//! What only the green mode has: connections that wait for a request hold no green thread.
+
+mod http_support;
+mod support;
+
+use std::io::Write;
+use std::time::Duration;
+
+use http_support::{Client, Running, body_of, eventually, get, get_once, start};
+use sward::http::{BodyWriter, Config, Event, Mode, Request, Response, Router, Sse, SseWriter};
+
+fn serve() -> Running {
+    support::alarm();
+    let app = Router::new()
+        .get("/green-threads", |_: &mut Request| {
+            sward::stats().green_threads.to_string()
+        })
+        .get("/sleep", |_: &mut Request| {
+            sward::thread::sleep(Duration::from_millis(300));
+            "slept"
+        })
+        .get("/endless", |_: &mut Request| {
+            Response::stream(|w: &mut BodyWriter| {
+                loop {
+                    w.write_all(&[b'x'; 1000])?;
+                    w.flush()?;
+                    sward::thread::sleep(Duration::from_millis(1));
+                }
+            })
+        })
+        .get("/flood", |_: &mut Request| {
+            Response::stream(|w: &mut BodyWriter| {
+                loop {
+                    w.write_all(&[b'x'; 10_000])?;
+                }
+            })
+        })
+        .get("/ticks", |_: &mut Request| {
+            Sse::new(|tx: &mut SseWriter| {
+                while !tx.is_stopping() {
+                    tx.send(&Event::data("tick"))?;
+                    sward::thread::sleep(Duration::from_millis(5));
+                }
+                tx.send(&Event::data("end"))
+            })
+        });
+    start(Mode::Green, Config::default(), app)
+}
+
+/// Green threads of the runtime, as a handler sees them, itself included.
+fn green_threads(client: &mut Client) -> u64 {
+    client.send(get("/green-threads"));
+    client.response().1.parse().unwrap()
+}
+
+/// Waits until all is up: the one that serves, an acceptor per worker, and the one that answers.
+fn started(client: &mut Client) -> u64 {
+    eventually("all acceptors run", || green_threads(client) == 4);
+    4
+}
+
+#[test]
+fn idle_connections_hold_no_green_thread() {
+    let server = serve();
+    let mut asking = server.client();
+    let before = started(&mut asking);
+    // Some that never sent anything, some between two requests.
+    let silent: Vec<Client> = (0..50).map(|_| server.client()).collect();
+    let mut between: Vec<Client> = (0..50).map(|_| server.client()).collect();
+    for client in &mut between {
+        green_threads(client);
+    }
+    eventually("101 connections", || server.handle.connections() == 101);
+    eventually("green threads as before", || {
+        green_threads(&mut asking) == before
+    });
+    // And each of them is served when it asks again.
+    for client in &mut between {
+        assert!(green_threads(client) >= before);
+    }
+    drop((silent, between));
+    eventually("one connection", || server.handle.connections() == 1);
+    assert_eq!(green_threads(&mut asking), before);
+}
+
+#[test]
+fn waiting_handlers_hold_one_each() {
+    let server = serve();
+    let mut asking = server.client();
+    let before = started(&mut asking);
+    let mut waiting: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    for client in &mut waiting {
+        client.send(get("/sleep"));
+    }
+    eventually("20 more", || green_threads(&mut asking) == before + 20);
+    for client in &mut waiting {
+        assert_eq!(client.response().1, "slept");
+    }
+    eventually("as before", || green_threads(&mut asking) == before);
+}
+
+#[test]
+fn killed_clients_free_their_green_threads() {
+    let server = serve();
+    let mut asking = server.client();
+    let before = started(&mut asking);
+    for path in ["/endless", "/flood", "/ticks"] {
+        let mut clients: Vec<Client> = (0..10).map(|_| server.client()).collect();
+        for client in &mut clients {
+            client.send(get(path));
+            client.until("\r\n\r\n");
+        }
+        eventually("10 more", || green_threads(&mut asking) >= before + 10);
+        drop(clients);
+        eventually("as before", || green_threads(&mut asking) == before);
+        eventually("one connection", || server.handle.connections() == 1);
+    }
+}
+
+#[test]
+fn serves_from_an_os_thread_without_a_runtime() {
+    support::alarm();
+    let server = sward::http::Server::bind("127.0.0.1:0").unwrap();
+    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
+    let app = Router::new().get("/", |_: &mut Request| sward::thread::is_green().to_string());
+    let serving = std::thread::spawn(move || server.serve(app));
+    let mut client = Client(std::net::TcpStream::connect(addr).unwrap());
+    client.send(get_once("/"));
+    assert_eq!(body_of(&client.rest()), "true");
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+}
