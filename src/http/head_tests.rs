@@ -1,4 +1,5 @@
 //! The head parser against heads that servers in the wild disagree about.
+#![forbid(unsafe_code)]
 
 use super::*;
 

@@ -28,6 +28,7 @@
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
+#![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, stream, sse, router, error. What moves: link, buffer, connection, state, accept, server.
