@@ -272,6 +272,43 @@ fn a_thousand_pages() {
 }
 
 #[test]
+fn a_stalled_page_holds_nobody_up() {
+    let app = quiet(&[]);
+    let mut stalled = app.events("", None);
+    let mut awake = app.events("", None);
+    wait_until("both pages", || app.json("/stats")["subscribers"] == 2);
+    let rss = |app: &App| app.json("/stats")["rss_bytes"].as_u64().unwrap();
+    let before = rss(&app);
+    let long = "x".repeat(1500);
+    for batch in 0..40 {
+        let ids = batch * 250..(batch + 1) * 250;
+        let posts: Vec<Value> = ids
+            .clone()
+            .map(|id| tweet(&id.to_string(), &long))
+            .collect();
+        app.api(&Value::from(posts).to_string(), &[]);
+        for id in ids {
+            assert_eq!(awake.next_post().unwrap().1["id"], id.to_string());
+        }
+    }
+    // 18 MB went by; kept are the last 4,096 posts, not a queue per page.
+    let grown = rss(&app).saturating_sub(before);
+    assert!(grown < 16_000_000, "{grown} bytes");
+
+    // When it wakes up it is told how much it missed, and goes on with what is left.
+    let mut missed = 0;
+    let last = loop {
+        let (name, _, data) = stalled.next_event().unwrap();
+        match name.as_str() {
+            "lagged" => missed += data["missed"].as_u64().unwrap(),
+            _ if data["id"] == "9999" => break data,
+            _ => {}
+        }
+    };
+    assert!(missed > 0, "{last}");
+}
+
+#[test]
 fn ends_on_a_signal() {
     for (mode, signal) in [("green", "INT"), ("threads", "TERM"), ("pool:8", "INT")] {
         let mut app = App::start(&["--mode", mode]);

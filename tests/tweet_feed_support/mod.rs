@@ -154,20 +154,30 @@ pub(crate) struct Events(BufReader<Box<dyn Read + Send>>);
 impl Events {
     /// The next post and its event id. `None` when the stream has ended.
     pub(crate) fn next_post(&mut self) -> Option<(String, Value)> {
-        let (mut id, mut data, mut post) = (String::new(), String::new(), false);
+        loop {
+            let (name, id, data) = self.next_event()?;
+            if name == "post" {
+                return Some((id, data));
+            }
+        }
+    }
+
+    /// The next event: its name, its id, its data. `None` when the stream has ended.
+    pub(crate) fn next_event(&mut self) -> Option<(String, String, Value)> {
+        let (mut name, mut id, mut data) = (String::new(), String::new(), String::new());
         loop {
             let mut line = String::new();
             if self.0.read_line(&mut line).ok()? == 0 {
                 return None;
             }
             let line = line.trim_end_matches(['\r', '\n']);
-            if line.is_empty() && post {
-                return Some((id, serde_json::from_str(&data).expect("JSON")));
+            if line.is_empty() && !data.is_empty() {
+                return Some((name, id, serde_json::from_str(&data).expect("JSON")));
             }
             match line.split_once(": ") {
                 Some(("id", value)) => id = value.to_owned(),
                 Some(("data", value)) => data = value.to_owned(),
-                Some(("event", value)) => post = value == "post",
+                Some(("event", value)) => name = value.to_owned(),
                 _ => {}
             }
         }

@@ -115,7 +115,7 @@ function card(post) {
     el("div", {},
       el("div", { class: "by" }, el("span", { class: "name" }, name), el("span", { class: "handle" }, "@" + handle), when),
       text));
-  const item = el("li", {}, el("div", {}, article));
+  const item = el("li", { role: "none" }, el("div", { role: "none" }, article));
   item.dataset.key = key(post);
   item.haystack = `${content}\n${name}\n@${handle}`.toLowerCase();
   return item;
@@ -288,6 +288,11 @@ function state(name) {
   $("state").dataset.state = shown;
   const text = shown === "paused" ? "Paused" : words[connection.name];
   if ($("state").lastChild.textContent !== text) $("state").lastChild.textContent = text;
+  // A screen reader hears of changes, not of every second of the countdown.
+  if ($("said").dataset.of !== shown) {
+    $("said").dataset.of = shown;
+    $("said").textContent = text;
+  }
 }
 
 // ---- The server's strip -------------------------------------------------------------------------
