@@ -37,6 +37,15 @@
 //! # Minimum Rust version
 //! 1.88, checked by the manifest; raised only in minor releases.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "unit tests are not library code"
+    )
+)]
+
 // Lowest first; tests/layers.rs holds the table of who may use whom.
 mod list;
 mod sys;

@@ -45,10 +45,6 @@ impl Socket {
         Socket(descriptor)
     }
 
-    pub(crate) fn from_descriptor(descriptor: Descriptor) -> Self {
-        Socket(descriptor)
-    }
-
     pub(crate) fn into_descriptor(self) -> Descriptor {
         self.0
     }
