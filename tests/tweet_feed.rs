@@ -1,6 +1,12 @@
 //! The tweet feed as a stranger meets it: the built program, its flags, its endpoints, in all three
 //! modes. What the page does with them is tested in `browser/`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "not library code"
+)]
+
 #[path = "tweet_feed_support/mod.rs"]
 mod support;
 

@@ -3,6 +3,12 @@
 //! `cargo test --test browser -- --ignored`. The endpoints are tested without a browser in
 //! `tweet_feed.rs`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "not library code"
+)]
+
 #[path = "../tweet_feed_support/mod.rs"]
 mod support;
 mod webdriver;

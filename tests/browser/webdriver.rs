@@ -36,7 +36,6 @@ impl Browser {
             })
             .expect("chromedriver names its port");
         // Whatever else it says must be read, or it would wait for us some day.
-        #[allow(clippy::disallowed_methods, reason = "tests run on OS threads")]
         std::thread::spawn(move || lines.for_each(drop));
 
         static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -196,7 +196,6 @@ pub(crate) fn agent() -> ureq::Agent {
 }
 
 /// A short wait in a loop that checks a condition.
-#[allow(clippy::disallowed_methods, reason = "tests run on OS threads")]
 pub(crate) fn nap() {
     std::thread::sleep(Duration::from_millis(20));
 }
