@@ -1,0 +1,1 @@
+//! Nothing: everything is in `tests/`, because loom is needed there only.
