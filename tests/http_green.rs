@@ -1,4 +1,9 @@
 //! What only the green mode has: connections that wait for a request hold no green thread.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "not library code"
+)]
 
 mod http_support;
 mod support;

@@ -1,4 +1,9 @@
 //! Time-outs, sizes, the connection limit and the graceful stop, in every mode.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "not library code"
+)]
 
 mod http_support;
 mod support;

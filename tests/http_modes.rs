@@ -1,4 +1,9 @@
 //! The server over sockets, byte by byte: each test runs in every mode.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "not library code"
+)]
 
 mod http_support;
 mod support;

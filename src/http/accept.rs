@@ -81,7 +81,8 @@ pub(crate) fn green(listener: &TcpListener, service: &Arc<Service>) {
 
 impl Connection {
     /// Leaves the connection to its worker until there is something to read, or closes it at
-    /// `deadline`, or if that is impossible.
+    /// `deadline`, or if that is impossible. Never inlined: its frame must not lie below a handler's.
+    #[inline(never)]
     fn wait(self, socket: Descriptor, deadline: Option<Instant>) {
         let state = &self.service.context.state;
         if state.is_stopping() {

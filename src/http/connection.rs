@@ -263,7 +263,9 @@ impl Turn<'_> {
         }
     }
 
-    /// Parses and answers one request. The header slots usually live here, on the stack.
+    /// Parses and answers one request. The header slots usually live here, on the stack; never inlined, so that
+    /// streams do not carry them along.
+    #[inline(never)]
     fn step(&mut self) -> Result<Step, StepError> {
         let mut slots = [const { MaybeUninit::uninit() }; head::SLOTS];
         let mut many;

@@ -1,4 +1,5 @@
 //! A server in the test's own process, and a client that speaks in bytes.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -7,14 +8,14 @@ use std::time::{Duration, Instant};
 use sward::http::{Config, Handler, Mode, Server, ServerHandle};
 
 /// A running server; stopped when dropped.
-pub struct Running {
-    pub addr: SocketAddr,
-    pub handle: ServerHandle,
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
+    pub(crate) handle: ServerHandle,
     thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
 }
 
 /// Starts a server with a runtime of its own, of two workers.
-pub fn start(mode: Mode, config: Config, app: impl Handler) -> Running {
+pub(crate) fn start(mode: Mode, config: Config, app: impl Handler) -> Running {
     let server = Server::bind("127.0.0.1:0")
         .unwrap()
         .mode(mode)
@@ -33,7 +34,7 @@ pub fn start(mode: Mode, config: Config, app: impl Handler) -> Running {
 }
 
 impl Running {
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let stream = TcpStream::connect(self.addr).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
@@ -43,14 +44,14 @@ impl Running {
     }
 
     /// Sends `bytes` on a fresh connection and returns all that comes until the server closes it.
-    pub fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.client();
         client.send(bytes);
         client.rest()
     }
 
     /// Waits until serve has returned, after a shutdown.
-    pub fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         self.thread.take().unwrap().join().unwrap().unwrap();
     }
 }
@@ -67,22 +68,22 @@ impl Drop for Running {
     }
 }
 
-pub struct Client(pub TcpStream);
+pub(crate) struct Client(pub(crate) TcpStream);
 
 impl Client {
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
     /// All that comes until the server closes.
-    pub fn rest(&mut self) -> String {
+    pub(crate) fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
     /// Reads until the text received so far ends with `end`.
-    pub fn until(&mut self, end: &str) -> String {
+    pub(crate) fn until(&mut self, end: &str) -> String {
         let mut text = Vec::new();
         while !text.ends_with(end.as_bytes()) {
             let mut byte = [0];
@@ -95,7 +96,7 @@ impl Client {
     }
 
     /// One response with a Content-Length: its head without the Date, and its body.
-    pub fn response(&mut self) -> (String, String) {
+    pub(crate) fn response(&mut self) -> (String, String) {
         let head = self.until("\r\n\r\n");
         let length = head
             .lines()
@@ -105,46 +106,46 @@ impl Client {
         (without_date(&head), String::from_utf8(body).unwrap())
     }
 
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0))
     }
 
     /// Nothing follows from the client.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
 }
 
-pub fn without_date(text: &str) -> String {
+pub(crate) fn without_date(text: &str) -> String {
     text.split_inclusive("\r\n")
         .filter(|line| !line.starts_with("Date: "))
         .collect()
 }
 
 /// A GET with what HTTP/1.1 requires.
-pub fn get(path: &str) -> String {
+pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
 
 /// The same, and the connection is closed after it.
-pub fn get_once(path: &str) -> String {
+pub(crate) fn get_once(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
 }
 
-pub fn body_of(response: &str) -> &str {
+pub(crate) fn body_of(response: &str) -> &str {
     response
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no response: {response:?}"))
         .1
 }
 
-pub fn status_of(response: &str) -> &str {
+pub(crate) fn status_of(response: &str) -> &str {
     response.split(' ').nth(1).unwrap_or("nothing")
 }
 
 /// Waits for `check`, without guessing how long it takes.
 #[track_caller]
-pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {
         assert!(
