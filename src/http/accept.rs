@@ -45,11 +45,12 @@ fn next(listener: &TcpListener, context: &Context) -> Option<(Descriptor, Socket
 
     let mut pause = FIRST;
     loop {
-        context.state.wait_below(context.config.max_connections);
         let error = match listener.accept() {
             _ if context.state.is_stopping() => return None,
             Ok((stream, peer)) => {
-                return Some((stream.0.into_descriptor(), peer, context.state.open()));
+                // At the limit this one is kept waiting, and no further one is accepted.
+                let open = context.state.open(context.config.max_connections)?;
+                return Some((stream.0.into_descriptor(), peer, open));
             }
             Err(error) => error,
         };

@@ -57,18 +57,18 @@ impl State {
         *self.open.lock()
     }
 
-    /// Counts a connection, until what this returns is dropped.
-    pub(crate) fn open(self: &Arc<Self>) -> Open {
-        *self.open.lock() += 1;
-        Open(self.clone())
-    }
-
-    /// Waits until there are fewer than `limit` connections, or the server stops.
-    pub(crate) fn wait_below(&self, limit: usize) {
+    /// Counts a connection until what this returns is dropped; while there are `limit` already, waits.
+    /// `None` when the server stops.
+    pub(crate) fn open(self: &Arc<Self>, limit: usize) -> Option<Open> {
         loop {
-            let open = self.open.lock();
-            if *open < limit || self.is_stopping() {
-                return;
+            let mut open = self.open.lock();
+            if self.is_stopping() {
+                return None;
+            }
+            if *open < limit.max(1) {
+                *open += 1;
+                drop(open);
+                return Some(Open(self.clone()));
             }
             if let Err(why) = open.wait(BELOW_LIMIT, None) {
                 why.unwind();
