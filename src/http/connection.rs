@@ -25,7 +25,7 @@ use super::response::{Body as ResponseBody, Producer, Response};
 use super::router::Handler;
 use super::state::State;
 use super::stream::BodyWriter;
-use crate::hub::park;
+use crate::hub::{park, trim};
 
 /// What is to happen with a connection after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -350,6 +350,10 @@ impl Turn<'_> {
         let out = std::mem::take(&mut self.out);
         let mut writer =
             BodyWriter::new(self.link, &self.context.state.stopping, out, exchange.is_11);
+        if head_first {
+            // Endless, as a rule: what parsing and the handler needed of the stack is not needed again.
+            trim::trim_stack();
+        }
         let produced = panic::catch_unwind(AssertUnwindSafe(|| {
             if head_first {
                 io::Write::flush(&mut writer)?;

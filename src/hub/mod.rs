@@ -21,6 +21,7 @@ pub(crate) mod descriptors;
 pub(crate) mod park;
 pub(crate) mod runtime;
 pub(crate) mod stats;
+pub(crate) mod trim;
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -93,6 +93,17 @@ impl Mapping {
     }
 }
 
+/// Gives the pages of a range of addresses back; they read as zero when touched again.
+///
+/// # Safety
+/// The range is page-aligned, mapped, private to the caller, and nobody needs its contents.
+pub(crate) unsafe fn discard_range(from: usize, len: usize) {
+    let at = std::ptr::with_exposed_provenance_mut(from);
+    // OK to ignore: memory that is not given back is only wasted.
+    // SAFETY: as the caller promises.
+    let _ = unsafe { rustix::mm::madvise(at, len, Advice::LinuxDontNeed) };
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the owner of the mapping lets go of it; `stack` keeps it alive while a slot is in use.
