@@ -20,6 +20,7 @@ Where posts come from:
                           --track says what to look for
   --source mastodon:HOST  a Mastodon server's public stream; the token is in MASTODON_TOKEN,
                           one --track word reads that hashtag, several filter
+                          (HOST may be an http:// address: the simulator speaks it too)
   --source bluesky        comes with the issue that brings WebSocket
   --track WORDS           commas separate alternatives, all words of one must occur:
                           --track 'green threads,tea'

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         Ok(input) => input,
         Err(message) => return misused(&message),
     };
+    stats::raise_open_files();
     let mut runtime = sward::Builder::new();
     if let Some(workers) = options.workers {
         runtime = runtime.workers(workers);

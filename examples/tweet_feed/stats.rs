@@ -1,8 +1,11 @@
-//! What the kernel says about this process, from /proc. Zero where it says nothing.
+//! What the kernel says about this process, from /proc (zero where it says nothing), and the one thing
+//! that we ask of it.
 
 #![forbid(unsafe_code)]
 
 use std::fs;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Resident memory in bytes.
 pub(crate) fn rss_bytes() -> u64 {
@@ -23,6 +26,14 @@ pub(crate) fn os_threads() -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix("Threads:"));
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Lets this process open as many files as it is allowed to. Many systems start programs with 1,024,
+/// which is as many pages as could be open.
+pub(crate) fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit); // if not, then not
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const KEEP = Math.max(20, Number(document.documentElement.dataset.keep) || 50);
+const KEEP = Math.min(200, Math.max(20, Number(document.documentElement.dataset.keep) || 50));
 const SOURCE = document.documentElement.dataset.source;
 
 // ---- Small builders ----------------------------------------------------------------------------
@@ -158,6 +158,13 @@ function show(gently) {
   held();
 }
 
+// The server says when it had to skip something for us; so do we.
+function gap(missed) {
+  const item = el("li", { role: "none" }, el("p", { class: "gap" }, `${count(missed)} posts went by too fast`));
+  item.haystack = "";
+  feed.prepend(item);
+}
+
 function held() {
   const n = waiting.filter((post) => matches(hay(post))).length;
   $("held").hidden = n === 0;
@@ -266,6 +273,7 @@ function connect() {
     connection.lastId = event.lastEventId;
     try { arrive(JSON.parse(event.data)); } catch (error) { console.warn("not a post", error); }
   });
+  source.addEventListener("lagged", (event) => gap(Number(JSON.parse(event.data).missed) || 0));
   // The browser's own retry never slows down, so we close and come back by our own clock:
   // half a second at first, half as long again each time, ten seconds at most, with some jitter.
   source.addEventListener("error", () => {
