@@ -20,9 +20,7 @@ struct Note {
 
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args().skip(1);
-    let mode: Mode = args
-        .next()
-        .map_or(Mode::Green, |mode| mode.parse().expect("a mode"));
+    let mode: Mode = args.next().map_or(Mode::Green, |mode| mode.parse().expect("a mode"));
     let address = args.next().unwrap_or("127.0.0.1:8080".into());
 
     // State is what the closures share.
@@ -30,28 +28,17 @@ fn main() -> std::io::Result<()> {
     let (add, list) = (notes.clone(), notes);
 
     let app = Router::new()
-        .get(
-            "/",
-            |_: &mut Request| "try /notes, /add/1/2, /countdown, /clock\n",
-        )
-        .get(
-            "/add/{a}/{b}",
-            |req: &mut Request| -> Result<String, Error> {
-                let (a, b): (i64, i64) = (req.param("a")?, req.param("b")?);
-                Ok(format!("{}\n", a + b))
-            },
-        )
-        .get("/notes", move |_: &mut Request| {
-            Json(list.lock().unwrap().clone())
+        .get("/", |_: &mut Request| "try /notes, /add/1/2, /countdown, /clock\n")
+        .get("/add/{a}/{b}", |req: &mut Request| -> Result<String, Error> {
+            let (a, b): (i64, i64) = (req.param("a")?, req.param("b")?);
+            Ok(format!("{}\n", a + b))
         })
-        .post(
-            "/notes",
-            move |req: &mut Request| -> Result<StatusCode, Error> {
-                let note: Note = req.json()?;
-                add.lock().unwrap().push(note);
-                Ok(StatusCode::CREATED)
-            },
-        )
+        .get("/notes", move |_: &mut Request| Json(list.lock().unwrap().clone()))
+        .post("/notes", move |req: &mut Request| -> Result<StatusCode, Error> {
+            let note: Note = req.json()?;
+            add.lock().unwrap().push(note);
+            Ok(StatusCode::CREATED)
+        })
         .get("/countdown", |_: &mut Request| {
             Response::stream(|w: &mut BodyWriter| {
                 for n in (0..5).rev() {

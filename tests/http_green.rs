@@ -1,9 +1,5 @@
 //! What only the green mode has: connections that wait for a request hold no green thread.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "not library code"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 mod http_support;
 mod support;
@@ -17,9 +13,7 @@ use sward::http::{BodyWriter, Config, Event, Mode, Request, Response, Router, Ss
 fn serve() -> Running {
     support::alarm();
     let app = Router::new()
-        .get("/green-threads", |_: &mut Request| {
-            sward::stats().green_threads.to_string()
-        })
+        .get("/green-threads", |_: &mut Request| sward::stats().green_threads.to_string())
         .get("/sleep", |_: &mut Request| {
             sward::thread::sleep(Duration::from_millis(300));
             "slept"
@@ -76,9 +70,7 @@ fn idle_connections_hold_no_green_thread() {
         green_threads(client);
     }
     eventually("101 connections", || server.handle.connections() == 101);
-    eventually("green threads as before", || {
-        green_threads(&mut asking) == before
-    });
+    eventually("green threads as before", || green_threads(&mut asking) == before);
     // And each of them is served when it asks again.
     for client in &mut between {
         assert!(green_threads(client) >= before);

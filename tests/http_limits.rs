@@ -1,9 +1,5 @@
 //! Time-outs, sizes, the connection limit and the graceful stop, in every mode.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "not library code"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 mod http_support;
 mod support;
@@ -22,9 +18,7 @@ fn serve(mode: Mode, change: impl FnOnce(&mut Config)) -> Running {
     change(&mut config);
     let app = Router::new()
         .get("/", |_: &mut Request| "hello")
-        .post("/", |req: &mut Request| {
-            req.bytes().map(|bytes| bytes.len().to_string())
-        })
+        .post("/", |req: &mut Request| req.bytes().map(|bytes| bytes.len().to_string()))
         .post("/small", |req: &mut Request| {
             req.set_body_limit(3);
             req.bytes()
@@ -140,40 +134,16 @@ fn body_sizes() {
             status_of(&server.exchange(head + body)).to_string()
         };
         let long = "x".repeat(1001);
-        assert_eq!(
-            post("/", "Content-Length: 1000\r\n", &long[1..]),
-            "200",
-            "{mode}"
-        );
-        assert_eq!(
-            post("/", "Content-Length: 1001\r\n", &long),
-            "413",
-            "{mode}"
-        );
+        assert_eq!(post("/", "Content-Length: 1000\r\n", &long[1..]), "200", "{mode}");
+        assert_eq!(post("/", "Content-Length: 1001\r\n", &long), "413", "{mode}");
         let chunk = |body: &str| format!("{:x}\r\n{body}\r\n", body.len());
         let chunked = "Transfer-Encoding: chunked\r\n";
         let halves = chunk(&long[..500]) + &chunk(&long[501..]) + "0\r\n\r\n";
         assert_eq!(post("/", chunked, &halves), "200", "{mode}");
-        assert_eq!(
-            post("/", chunked, &(chunk(&long[..1]) + &halves)),
-            "413",
-            "{mode}"
-        );
-        assert_eq!(
-            post("/small", "Content-Length: 4\r\n", "1234"),
-            "413",
-            "{mode}"
-        );
-        assert_eq!(
-            post("/small", "Content-Length: 3\r\n", "123"),
-            "200",
-            "{mode}"
-        );
-        assert_eq!(
-            post("/", "Content-Length: 99999999999999\r\n", "123"),
-            "413",
-            "{mode}"
-        );
+        assert_eq!(post("/", chunked, &(chunk(&long[..1]) + &halves)), "413", "{mode}");
+        assert_eq!(post("/small", "Content-Length: 4\r\n", "1234"), "413", "{mode}");
+        assert_eq!(post("/small", "Content-Length: 3\r\n", "123"), "200", "{mode}");
+        assert_eq!(post("/", "Content-Length: 99999999999999\r\n", "123"), "413", "{mode}");
     }
 }
 
@@ -216,22 +186,13 @@ fn graceful_stop() {
         assert!(idle.is_closed(), "{mode}");
         assert!(start.elapsed() < ms(200), "{mode}: {:?}", start.elapsed());
         let text = running.rest();
-        assert!(
-            text.contains("Connection: close\r\n\r\nslept"),
-            "{mode}: {text}"
-        );
+        assert!(text.contains("Connection: close\r\n\r\nslept"), "{mode}: {text}");
         assert!(!text.contains("hello"), "{mode}: {text}");
-        assert!(
-            stream.rest().ends_with("data: end\n\n\r\n0\r\n\r\n"),
-            "{mode}"
-        );
+        assert!(stream.rest().ends_with("data: end\n\n\r\n0\r\n\r\n"), "{mode}");
         server.join();
         assert!(start.elapsed() < ms(5000), "{mode}");
         assert_eq!(server.handle.connections(), 0);
-        assert!(
-            std::net::TcpStream::connect(server.addr).is_err(),
-            "{mode}: still listens"
-        );
+        assert!(std::net::TcpStream::connect(server.addr).is_err(), "{mode}: still listens");
     }
 }
 

@@ -1,9 +1,5 @@
 //! The server over sockets, byte by byte: each test runs in every mode.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "not library code"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 mod http_support;
 mod support;
@@ -29,51 +25,28 @@ fn app() -> Router {
         .get("/", |_: &mut Request| "hello")
         .get("/html", |_: &mut Request| Html("<p>"))
         .get("/nothing", |_: &mut Request| ())
-        .get(
-            "/users/{id}",
-            |req: &mut Request| -> Result<Json<Post>, Error> {
-                Ok(Json(Post {
-                    id: req.param("id")?,
-                    text: "é".into(),
-                }))
-            },
-        )
-        .get("/name/{name}", |req: &mut Request| {
-            req.param::<String>("name")
+        .get("/users/{id}", |req: &mut Request| -> Result<Json<Post>, Error> {
+            Ok(Json(Post { id: req.param("id")?, text: "é".into() }))
         })
+        .get("/name/{name}", |req: &mut Request| req.param::<String>("name"))
         .get("/query", |req: &mut Request| -> Result<String, Error> {
             let n: Option<u32> = req.query("n")?;
             Ok(format!("{n:?} {:?}", req.query_pairs().collect::<Vec<_>>()))
         })
         .get("/headers", |req: &mut Request| {
             let map = req.header_map();
-            format!(
-                "{:?} {:?} {}",
-                req.header("X-ONE"),
-                map.get("x-two"),
-                req.headers().count()
-            )
+            format!("{:?} {:?} {}", req.header("X-ONE"), map.get("x-two"), req.headers().count())
         })
         .get("/peer", |req: &mut Request| req.peer_addr().to_string())
         .get("/large", |_: &mut Request| vec![b'x'; 300_000])
-        .get("/shared", |_: &mut Request| {
-            Arc::<[u8]>::from(&b"shared"[..])
-        })
-        .get("/panic", |_: &mut Request| -> &'static str {
-            panic!("on purpose")
-        })
+        .get("/shared", |_: &mut Request| Arc::<[u8]>::from(&b"shared"[..]))
+        .get("/panic", |_: &mut Request| -> &'static str { panic!("on purpose") })
         .get("/missing", |_: &mut Request| None::<String>)
-        .get("/away", |_: &mut Request| {
-            Response::redirect("/elsewhere?a b")
-        })
+        .get("/away", |_: &mut Request| Response::redirect("/elsewhere?a b"))
         .post("/echo", |req: &mut Request| req.bytes())
         .post("/ignore", |_: &mut Request| "ignored")
-        .post("/json", |req: &mut Request| {
-            req.json::<Post>().map(|post| post.text)
-        })
-        .post("/form", |req: &mut Request| {
-            req.form().map(|pairs| format!("{pairs:?}"))
-        })
+        .post("/json", |req: &mut Request| req.json::<Post>().map(|post| post.text))
+        .post("/form", |req: &mut Request| req.form().map(|pairs| format!("{pairs:?}")))
         .post("/slowly", |req: &mut Request| -> Result<String, Error> {
             let mut sizes = Vec::new();
             let mut buf = [0; 4];
@@ -116,16 +89,10 @@ fn app() -> Router {
             Response::stream(|_: &mut BodyWriter| Err(std::io::Error::other("on purpose")))
         })
         .get("/events", |req: &mut Request| {
-            let after: u64 = req
-                .header("last-event-id")
-                .map_or(0, |id| id.parse().unwrap());
+            let after: u64 = req.header("last-event-id").map_or(0, |id| id.parse().unwrap());
             Sse::new(move |tx: &mut SseWriter| {
                 tx.retry(Duration::from_secs(1))?;
-                tx.send(
-                    &Event::data("a\nb")
-                        .id((after + 1).to_string())
-                        .event("post"),
-                )?;
+                tx.send(&Event::data("a\nb").id((after + 1).to_string()).event("post"))?;
                 tx.comment("still here")?;
                 tx.send_raw(Event::data("raw").encode())
             })
@@ -213,10 +180,7 @@ fn pipelining(mode: Mode) {
 fn old_version(mode: Mode) {
     let server = serve(mode);
     let text = without_date(&server.exchange("GET / HTTP/1.0\r\n\r\n"));
-    assert!(
-        text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nhello"),
-        "{text}"
-    );
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nhello"), "{text}");
     let mut client = server.client();
     client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert!(client.response().0.contains("Connection: keep-alive\r\n"));
@@ -234,10 +198,7 @@ fn routes(mode: Mode) {
     assert_eq!(body("/name/a%20b%2Fc"), "a b/c");
     assert_eq!(body("/html"), "<p>");
     assert_eq!(body("/shared"), "shared");
-    assert_eq!(
-        body("/query?n=5&a=%C3%A9+x"),
-        r#"Some(5) [("n", "5"), ("a", "é x")]"#
-    );
+    assert_eq!(body("/query?n=5&a=%C3%A9+x"), r#"Some(5) [("n", "5"), ("a", "é x")]"#);
     assert_eq!(body("/query"), "None []");
     assert_eq!(body("/large").len(), 300_000);
     assert!(body("/peer").starts_with("127.0.0.1:"));
@@ -250,48 +211,26 @@ fn routes(mode: Mode) {
         ("/nothing", "204"),
         ("/away", "303"),
     ] {
-        assert_eq!(
-            status_of(&server.exchange(get_once(path))),
-            status,
-            "{path}"
-        );
+        assert_eq!(status_of(&server.exchange(get_once(path))), status, "{path}");
     }
-    assert!(
-        server
-            .exchange(get_once("/away"))
-            .contains("\r\nLocation: /elsewhere?a%20b\r\n")
-    );
+    assert!(server.exchange(get_once("/away")).contains("\r\nLocation: /elsewhere?a%20b\r\n"));
 }
 
 fn methods(mode: Mode) {
     let server = serve(mode);
     let with = |line: &str| {
-        server.exchange(format!(
-            "{line} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-        ))
+        server.exchange(format!("{line} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
     };
     let head = with("HEAD /");
-    assert!(
-        head.contains("Content-Length: 5\r\n") && body_of(&head).is_empty(),
-        "{head}"
-    );
+    assert!(head.contains("Content-Length: 5\r\n") && body_of(&head).is_empty(), "{head}");
     let head = with("HEAD /stream");
-    assert!(
-        head.contains("chunked") && body_of(&head).is_empty(),
-        "{head}"
-    );
+    assert!(head.contains("chunked") && body_of(&head).is_empty(), "{head}");
     let refused = with("DELETE /");
     assert_eq!(status_of(&refused), "405");
-    assert!(
-        refused.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
-        "{refused}"
-    );
+    assert!(refused.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"), "{refused}");
     let options = with("OPTIONS /echo");
     assert_eq!(status_of(&options), "204");
-    assert!(
-        options.contains("\r\nAllow: OPTIONS, POST\r\n"),
-        "{options}"
-    );
+    assert!(options.contains("\r\nAllow: OPTIONS, POST\r\n"), "{options}");
     assert_eq!(status_of(&with("OPTIONS *")), "204");
     assert_eq!(status_of(&with("BREW /")), "405");
 }
@@ -319,10 +258,7 @@ fn bodies(mode: Mode) {
     };
     let long = "0123456789".repeat(50_000);
     assert_eq!(post("/echo", "x/y", &long).1, long);
-    assert_eq!(
-        post("/json", "application/json", r#"{"id":1,"text":"t"}"#).1,
-        "t"
-    );
+    assert_eq!(post("/json", "application/json", r#"{"id":1,"text":"t"}"#).1, "t");
     let (status, why) = post("/json", "application/json", r#"{"id":"#);
     assert_eq!(status, "400");
     assert!(why.contains("EOF"), "{why}");
@@ -394,16 +330,10 @@ fn refused_heads(mode: Mode) {
         ("nonsense\r\n\r\n".into(), "400"),
         ("GET / HTTP/2.0\r\n\r\n".into(), "505"),
         (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), "414"),
-        (
-            format!("GET / HTTP/1.1\r\nHost: h\r\na: {long}\r\n\r\n"),
-            "431",
-        ),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\na: {long}\r\n\r\n"), "431"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), "431"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{large}\r\n"), "431"),
-        (
-            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n".into(),
-            "501",
-        ),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n".into(), "501"),
         (
             "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .into(),
@@ -413,13 +343,8 @@ fn refused_heads(mode: Mode) {
         // With a good request before it, whose answer must come first, and one behind, which must not.
         let text = server.exchange(get("/") + &request + &get("/"));
         let mut answers = text.split_inclusive("HTTP/1.1 ").skip(1);
-        assert!(
-            answers.next().is_some_and(|text| text.contains("hello")),
-            "{text}"
-        );
-        let last = answers
-            .next()
-            .unwrap_or_else(|| panic!("{request:.60}: {text}"));
+        assert!(answers.next().is_some_and(|text| text.contains("hello")), "{text}");
+        let last = answers.next().unwrap_or_else(|| panic!("{request:.60}: {text}"));
         assert!(
             last.starts_with(status) && last.contains("Connection: close"),
             "{request:.60}: {text}"
@@ -433,10 +358,7 @@ fn streams(mode: Mode) {
     let mut client = server.client();
     client.send(get("/stream"));
     let head = without_date(&client.until("\r\n\r\n"));
-    assert_eq!(
-        head,
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    );
+    assert_eq!(head, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_eq!(
         client.until("0\r\n\r\n"),
         "3\r\none\r\n6\r\ntwo 2!\r\n0\r\n\r\n".replace("6\r\ntwo 2!", "6\r\ntwo 2!")
@@ -454,10 +376,7 @@ fn broken_streams(mode: Mode) {
     let server = serve(mode);
     for path in ["/broken-stream", "/panicking-stream"] {
         let text = server.exchange_broken(get(path));
-        assert!(
-            text.ends_with("4\r\nsome\r\n"),
-            "{path}: no last chunk: {text}"
-        );
+        assert!(text.ends_with("4\r\nsome\r\n"), "{path}: no last chunk: {text}");
         // Without chunks the only way not to look whole is a reset.
         let mut client = server.client();
         client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
@@ -474,10 +393,7 @@ fn events(mode: Mode) {
     let mut client = server.client();
     client.send("GET /events HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 41\r\n\r\n");
     let head = client.until("\r\n\r\n");
-    assert!(
-        head.contains("Content-Type: text/event-stream\r\n"),
-        "{head}"
-    );
+    assert!(head.contains("Content-Type: text/event-stream\r\n"), "{head}");
     assert!(head.contains("Cache-Control: no-cache\r\n"), "{head}");
     let chunks = [
         "retry: 1000\n\n",
@@ -486,10 +402,7 @@ fn events(mode: Mode) {
         "data: raw\n\n",
         "",
     ];
-    let wire: String = chunks
-        .iter()
-        .map(|c| format!("{:x}\r\n{c}\r\n", c.len()))
-        .collect();
+    let wire: String = chunks.iter().map(|c| format!("{:x}\r\n{c}\r\n", c.len())).collect();
     assert_eq!(client.until("\r\n0\r\n\r\n"), wire);
 }
 
@@ -498,10 +411,7 @@ fn panics(mode: Mode) {
     for _ in 0..3 {
         let text = server.exchange(get("/") + &get("/panic") + &get("/"));
         assert_eq!(text.matches("HTTP/1.1 ").count(), 2, "{text}");
-        assert!(
-            text.contains("HTTP/1.1 500 Internal Server Error\r\n"),
-            "{text}"
-        );
+        assert!(text.contains("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");
         assert!(!text.contains("on purpose"), "{text}");
     }
     assert_eq!(status_of(&server.exchange(get_once("/"))), "200");
@@ -510,10 +420,7 @@ fn panics(mode: Mode) {
 fn client_that_stops_sending(mode: Mode) {
     let server = serve(mode);
     // In the middle of a head, and of a body; and one that only half closes.
-    for request in [
-        "GET / HT",
-        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbo",
-    ] {
+    for request in ["GET / HT", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbo"] {
         let mut client = server.client();
         client.send(request);
         client.finish();
@@ -555,9 +462,7 @@ fn one_per_request(mode: Mode) {
             })
         })
         .collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
     eventually("no connection", || server.handle.connections() == 0);
 }
 

@@ -70,11 +70,7 @@ fn next(listener: &TcpListener, context: &Context) -> Option<(Descriptor, Socket
 pub(crate) fn green(listener: &TcpListener, service: &Arc<Service>) {
     let context = &service.context;
     while let Some((socket, peer, open)) = next(listener, context) {
-        let connection = Connection {
-            service: service.clone(),
-            peer,
-            _open: open,
-        };
+        let connection = Connection { service: service.clone(), peer, _open: open };
         connection.wait(socket, Link::after(context.config.header_timeout));
     }
     end_idle(context.state.group);
@@ -116,10 +112,7 @@ impl Connection {
         let Service { context, app } = &*self.service;
         Link::prepare_os(&socket, &context.config)?;
         let os = Arc::new(OsConnection::new(socket));
-        let listed = Listed {
-            state: &context.state,
-            os: &os,
-        };
+        let listed = Listed { state: &context.state, os: &os };
         context.state.list_os(os.clone());
         let link = Link::new(&os.socket, context, Some(&os));
         let mut deadline = Link::after(context.config.header_timeout);
@@ -154,11 +147,7 @@ impl Drop for Listed<'_> {
 /// Accepts until the server stops; an OS thread per connection.
 pub(crate) fn threads(listener: &TcpListener, service: &Arc<Service>) {
     while let Some((socket, peer, open)) = next(listener, &service.context) {
-        let connection = Connection {
-            service: service.clone(),
-            peer,
-            _open: open,
-        };
+        let connection = Connection { service: service.clone(), peer, _open: open };
         let started = os_thread("sward-http", move || {
             // OK to ignore: a socket that takes no options is closed.
             let _ = connection.serve(socket);
@@ -194,11 +183,7 @@ pub(crate) fn pool(listener: &TcpListener, service: &Arc<Service>, size: usize) 
         }
     }
     while let Some((socket, peer, open)) = next(listener, &service.context) {
-        let connection = Connection {
-            service: service.clone(),
-            peer,
-            _open: open,
-        };
+        let connection = Connection { service: service.clone(), peer, _open: open };
         let mut queue = waiting.lock();
         queue.push_back(Some((connection, socket)));
         queue.wake_one(0);

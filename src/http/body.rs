@@ -193,11 +193,8 @@ impl<'r> Body<'r> {
         let Coding::Chunked(decoder) = &mut self.coding else {
             return Ok(());
         };
-        let input = if ahead {
-            self.ahead
-        } else {
-            &self.extra.bytes[self.extra.start..self.extra.end]
-        };
+        let input =
+            if ahead { self.ahead } else { &self.extra.bytes[self.extra.start..self.extra.end] };
         match decoder.advance(input) {
             Ok(n) => {
                 self.consume(n);

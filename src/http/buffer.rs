@@ -29,8 +29,7 @@ thread_local! {
 
 /// An input buffer: all of its length may be received into; what is in it means nothing.
 pub(crate) fn input() -> Vec<u8> {
-    POOL.with_borrow_mut(|pool| pool.inputs.pop())
-        .unwrap_or_else(|| vec![0; INPUT])
+    POOL.with_borrow_mut(|pool| pool.inputs.pop()).unwrap_or_else(|| vec![0; INPUT])
 }
 
 /// Takes an input buffer back.
@@ -42,8 +41,7 @@ pub(crate) fn give_input(buffer: Vec<u8>) {
 
 /// An empty output buffer.
 pub(crate) fn output() -> Vec<u8> {
-    POOL.with_borrow_mut(|pool| pool.outputs.pop())
-        .unwrap_or_else(|| Vec::with_capacity(OUTPUT))
+    POOL.with_borrow_mut(|pool| pool.outputs.pop()).unwrap_or_else(|| Vec::with_capacity(OUTPUT))
 }
 
 /// Takes an output buffer back.

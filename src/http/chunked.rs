@@ -59,11 +59,7 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// At the start of a body.
     pub(crate) const fn new() -> Decoder {
-        Decoder {
-            state: State::Size(0),
-            left: 0,
-            overhead: MAX_OVERHEAD,
-        }
+        Decoder { state: State::Size(0), left: 0, overhead: MAX_OVERHEAD }
     }
 
     /// The whole body was decoded.
@@ -74,11 +70,7 @@ impl Decoder {
     /// Bytes of data that come next, with no coding between them. They may be taken from the socket
     /// directly, if [`Decoder::took`] is told.
     pub(crate) fn data_left(&self) -> u64 {
-        if self.state == State::Data {
-            self.left
-        } else {
-            0
-        }
+        if self.state == State::Data { self.left } else { 0 }
     }
 
     /// Says that `n` bytes of the data were taken.
@@ -110,9 +102,7 @@ impl Decoder {
                     return Err(BadChunk);
                 }
                 // OK to expect: the guard says that it is a hex digit.
-                let value = char::from(byte)
-                    .to_digit(16)
-                    .expect("a hex digit has a value");
+                let value = char::from(byte).to_digit(16).expect("a hex digit has a value");
                 self.left = self.left << 4 | u64::from(value);
                 State::Size(digits + 1)
             }
@@ -193,11 +183,7 @@ mod tests {
     fn decode_all_ways(input: &[u8]) -> Result<(Vec<u8>, Vec<u8>, bool), BadChunk> {
         let whole = decode(&[input]);
         for at in 0..=input.len() {
-            assert_eq!(
-                decode(&[&input[..at], &input[at..]]),
-                whole,
-                "split at {at}"
-            );
+            assert_eq!(decode(&[&input[..at], &input[at..]]), whole, "split at {at}");
         }
         let bytes: Vec<&[u8]> = input.chunks(1).collect();
         assert_eq!(decode(&bytes), whole, "byte by byte");
@@ -210,17 +196,9 @@ mod tests {
             (&b"0\r\n\r\n"[..], &b""[..], &b""[..]),
             (b"5\r\nhello\r\n0\r\n\r\n", b"hello", b""),
             (b"5\r\nhello\r\n00000\r\n\r\nGET /", b"hello", b"GET /"),
-            (
-                b"1\r\na\r\nA\r\n0123456789\r\n0\r\n\r\n",
-                b"a0123456789",
-                b"",
-            ),
+            (b"1\r\na\r\nA\r\n0123456789\r\n0\r\n\r\n", b"a0123456789", b""),
             (b"1;x=\"y\"\r\na\r\n0;z\r\n\r\n", b"a", b""),
-            (
-                b"1 ;x\r\na\r\n0\r\nDigest: 1\r\nX: y\r\n\r\nmore",
-                b"a",
-                b"more",
-            ),
+            (b"1 ;x\r\na\r\n0\r\nDigest: 1\r\nX: y\r\n\r\nmore", b"a", b"more"),
             (b"3\r\n\r\n\n\r\n0\r\n\r\n", b"\r\n\n", b""),
         ] {
             let found = decode_all_ways(input);

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
+use super::answer::write_response;
 use super::body::Body;
 use super::buffer;
 use super::config::Config;
@@ -21,7 +22,7 @@ use super::head::{self, Parsed, Refused};
 use super::into_response::IntoResponse;
 use super::link::Link;
 use super::request::Request;
-use super::response::{Body as ResponseBody, Producer, Response};
+use super::response::Producer;
 use super::router::Handler;
 use super::state::State;
 use super::stream::BodyWriter;
@@ -45,9 +46,6 @@ pub(crate) struct Context {
     /// Whether it is to stop.
     pub(crate) state: Arc<State>,
 }
-
-/// Larger bodies are not copied behind their head, but sent from where they are.
-const COPY: usize = 16 << 10;
 
 /// Responses that have come together are sent when there is this much.
 const BATCH: usize = 64 << 10;
@@ -113,12 +111,7 @@ enum Step {
         linger: bool,
     },
     /// The head is in `out`, the body is to be produced.
-    Stream {
-        producer: Producer,
-        head_first: bool,
-        exchange: Exchange,
-        linger: bool,
-    },
+    Stream { producer: Producer, head_first: bool, exchange: Exchange, linger: bool },
 }
 
 struct Turn<'t> {
@@ -155,11 +148,7 @@ impl Turn<'_> {
                         }
                         continue;
                     }
-                    return if self.flush().is_ok() {
-                        After::Idle
-                    } else {
-                        After::Close
-                    };
+                    return if self.flush().is_ok() { After::Idle } else { After::Close };
                 }
                 Ok(Step::Partial) => {
                     if self.flush().is_err() {
@@ -180,12 +169,7 @@ impl Turn<'_> {
                         Err(_) => return After::Close,
                     }
                 }
-                Ok(Step::Stream {
-                    producer,
-                    head_first,
-                    exchange,
-                    linger,
-                }) => {
+                Ok(Step::Stream { producer, head_first, exchange, linger }) => {
                     deadline = None;
                     match self.stream(producer, head_first, exchange) {
                         Ok(()) if !exchange.keep_alive && linger => return After::Linger,
@@ -197,11 +181,7 @@ impl Turn<'_> {
                 }
                 Ok(Step::Last { linger }) => {
                     let sent = self.flush().is_ok();
-                    return if sent && linger {
-                        After::Linger
-                    } else {
-                        After::Close
-                    };
+                    return if sent && linger { After::Linger } else { After::Close };
                 }
                 Err(StepError::Refused(refused)) => return self.refuse(refused),
                 Err(StepError::Io) => return After::Close,
@@ -256,11 +236,7 @@ impl Turn<'_> {
         let response = (status, why).into_response();
         encode::head(&mut self.out, &response, Exchange::LAST, Instant::now());
         self.out.extend_from_slice(why.as_bytes());
-        if self.flush().is_ok() {
-            After::Linger
-        } else {
-            After::Close
-        }
+        if self.flush().is_ok() { After::Linger } else { After::Close }
     }
 
     /// Parses and answers one request. The header slots usually live here, on the stack; never inlined, so that
@@ -281,13 +257,7 @@ impl Turn<'_> {
             return Ok(Step::Partial);
         };
         let ahead = &bytes[head.len..];
-        let body = Body::new(
-            self.link,
-            &mut self.out,
-            ahead,
-            head.framing,
-            head.expects_continue,
-        );
+        let body = Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
         let mut request = Request::new(&head, body, self.peer);
 
         let (app, context) = (self.app, self.context);
@@ -324,12 +294,9 @@ impl Turn<'_> {
             }
         }
         Ok(match stream {
-            Some((producer, head_first)) => Step::Stream {
-                producer,
-                head_first,
-                exchange,
-                linger: !finished,
-            },
+            Some((producer, head_first)) => {
+                Step::Stream { producer, head_first, exchange, linger: !finished }
+            }
             None if keep_alive && finished => Step::Done,
             None => Step::Last { linger: !finished },
         })
@@ -366,11 +333,7 @@ impl Turn<'_> {
             Ok(Err(_)) if begun => Err(After::Abort),
             Err(payload) => {
                 pass_quiet_unwind(payload);
-                if begun {
-                    Err(After::Abort)
-                } else {
-                    Err(self.fail())
-                }
+                if begun { Err(After::Abort) } else { Err(self.fail()) }
             }
             Ok(Err(_)) => Err(self.fail()),
         };
@@ -397,40 +360,16 @@ fn pass_quiet_unwind(payload: Box<dyn std::any::Any + Send>) {
     }
 }
 
-/// Appends a response to `out`, or sends a large one; gives a streamed body's producer back.
-fn write_response(
-    out: &mut Vec<u8>,
-    link: &Link<'_>,
-    response: Response,
-    exchange: Exchange,
-    now: Instant,
-) -> Result<Option<(Producer, bool)>, StepError> {
-    encode::head(out, &response, exchange, now);
-    if !exchange.sends_body(response.status) {
-        return Ok(None);
-    }
-    match &response.body.bytes() {
-        Some(bytes) if bytes.len() <= COPY => out.extend_from_slice(bytes),
-        Some(bytes) => {
-            let sent = link.send_both(out, bytes);
-            out.clear();
-            sent.map_err(|_| StepError::Io)?;
-        }
-        None => {}
-    }
-    Ok(match response.body {
-        ResponseBody::Stream {
-            producer,
-            head_first,
-        } => Some((producer, head_first)),
-        _ => None,
-    })
-}
-
 /// Why a request was not answered by its handler.
 enum StepError {
     Refused(Refused),
     Io,
+}
+
+impl From<io::Error> for StepError {
+    fn from(_: io::Error) -> StepError {
+        StepError::Io
+    }
 }
 
 impl From<Refused> for StepError {

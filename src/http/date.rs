@@ -23,15 +23,10 @@ pub(crate) fn at(now: Instant) -> [u8; LEN] {
 #[cold]
 fn refresh(now: Instant) -> [u8; LEN] {
     let wall = SystemTime::now();
-    let into_second = wall
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |t| t.subsec_nanos());
+    let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
     let text = httpdate::fmt_http_date(wall);
     let text = <[u8; LEN]>::try_from(text.as_bytes()).unwrap_or(*b"Thu, 01 Jan 1970 00:00:00 GMT");
-    CACHE.set(Some((
-        text,
-        now + Duration::from_nanos(u64::from(1_000_000_000 - into_second)),
-    )));
+    CACHE.set(Some((text, now + Duration::from_nanos(u64::from(1_000_000_000 - into_second)))));
     text
 }
 

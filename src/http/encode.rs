@@ -23,19 +23,11 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Of a request that could not be read, or not to its end: nothing follows it.
-    pub(crate) const LAST: Exchange = Exchange {
-        is_11: true,
-        is_head: false,
-        keep_alive: false,
-    };
+    pub(crate) const LAST: Exchange = Exchange { is_11: true, is_head: false, keep_alive: false };
 
     /// Of a request with this method and version.
     pub(crate) fn new(method: &Method, is_11: bool, keep_alive: bool) -> Exchange {
-        Exchange {
-            is_11,
-            is_head: *method == Method::HEAD,
-            keep_alive,
-        }
+        Exchange { is_11, is_head: *method == Method::HEAD, keep_alive }
     }
 
     /// Whether a body follows the head at all.
@@ -116,21 +108,12 @@ mod tests {
     use super::super::into_response::IntoResponse;
     use super::*;
 
-    const NEXT: Exchange = Exchange {
-        is_11: true,
-        is_head: false,
-        keep_alive: true,
-    };
+    const NEXT: Exchange = Exchange { is_11: true, is_head: false, keep_alive: true };
 
     /// The head without its Date line.
     fn written(response: impl IntoResponse, exchange: Exchange) -> String {
         let mut out = Vec::new();
-        head(
-            &mut out,
-            &response.into_response(),
-            exchange,
-            Instant::now(),
-        );
+        head(&mut out, &response.into_response(), exchange, Instant::now());
         let text = String::from_utf8(out).unwrap();
         let at = text.find("Date: ").unwrap();
         text[..at].to_string() + &text[at + "Date: \r\n".len() + date::LEN..]
@@ -141,16 +124,7 @@ mod tests {
         let text = "Content-Type: text/plain; charset=utf-8\r\n";
         let ok = format!("HTTP/1.1 200 OK\r\n{text}Content-Length: 2\r\n\r\n");
         assert_eq!(written("hi", NEXT), ok);
-        assert_eq!(
-            written(
-                "hi",
-                Exchange {
-                    is_head: true,
-                    ..NEXT
-                }
-            ),
-            ok
-        );
+        assert_eq!(written("hi", Exchange { is_head: true, ..NEXT }), ok);
         assert_eq!(
             written(StatusCode::NOT_FOUND, Exchange::LAST),
             format!(
@@ -164,13 +138,8 @@ mod tests {
     #[test]
     fn statuses_without_body() {
         assert_eq!(written((), NEXT), "HTTP/1.1 204 No Content\r\n\r\n");
-        let unchanged = Response::new(StatusCode::NOT_MODIFIED)
-            .header("ETag", "\"1\"")
-            .body("x");
-        assert_eq!(
-            written(unchanged, NEXT),
-            "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n"
-        );
+        let unchanged = Response::new(StatusCode::NOT_MODIFIED).header("ETag", "\"1\"").body("x");
+        assert_eq!(written(unchanged, NEXT), "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n");
     }
 
     #[test]
@@ -178,19 +147,9 @@ mod tests {
         let stream = || Response::stream(|_| Ok(()));
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(written(stream(), NEXT), chunked);
-        let old = Exchange {
-            is_11: false,
-            keep_alive: false,
-            ..NEXT
-        };
-        assert_eq!(
-            written(stream(), old),
-            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-        );
-        let old = Exchange {
-            keep_alive: true,
-            ..old
-        };
+        let old = Exchange { is_11: false, keep_alive: false, ..NEXT };
+        assert_eq!(written(stream(), old), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        let old = Exchange { keep_alive: true, ..old };
         assert!(written("x", old).ends_with("Connection: keep-alive\r\n\r\n"));
     }
 

@@ -32,10 +32,7 @@ pub struct Error {
 impl Error {
     /// An error with a status and a reason.
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Error {
-        Error {
-            status,
-            message: message.into(),
-        }
+        Error { status, message: message.into() }
     }
 
     /// The status that it is answered with.

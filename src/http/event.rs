@@ -89,11 +89,7 @@ pub(crate) fn lines_of(text: &str) -> impl Iterator<Item = &str> {
             rest = None;
             return Some(text);
         };
-        let after = if text[end..].starts_with("\r\n") {
-            end + 2
-        } else {
-            end + 1
-        };
+        let after = if text[end..].starts_with("\r\n") { end + 2 } else { end + 1 };
         rest = Some(&text[after..]);
         Some(&text[..end])
     })
@@ -108,10 +104,7 @@ fn field(lines: &mut Vec<u8>, name: &str, value: &str) {
 
 #[track_caller]
 fn one_line(text: &str) -> &str {
-    assert!(
-        !text.contains(['\r', '\n', '\0']),
-        "CR, LF or NUL in a field of an event: {text:?}"
-    );
+    assert!(!text.contains(['\r', '\n', '\0']), "CR, LF or NUL in a field of an event: {text:?}");
     text
 }
 
@@ -139,14 +132,8 @@ mod tests {
 
     #[test]
     fn other_fields() {
-        let event = Event::data("x")
-            .id("é")
-            .event("post")
-            .retry(Duration::from_secs(2));
-        assert_eq!(
-            encoded(event),
-            "data: x\nid: é\nevent: post\nretry: 2000\n\n"
-        );
+        let event = Event::data("x").id("é").event("post").retry(Duration::from_secs(2));
+        assert_eq!(encoded(event), "data: x\nid: é\nevent: post\nretry: 2000\n\n");
         assert_eq!(encoded(Event::new()), "\n");
     }
 

@@ -96,10 +96,7 @@ pub(crate) fn parse<'b, 'h>(
     };
     let head = &buf[..len];
     if len > config.max_head {
-        return Err(refuse(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "the head is too large",
-        ));
+        return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     if has_bare_newline(head) {
         return Err(bad("lines end with CR LF"));
@@ -111,10 +108,7 @@ pub(crate) fn parse<'b, 'h>(
     let headers: &'h [Header<'b>] = request.headers;
 
     if method.len() + target.len() + " HTTP/1.1  ".len() > config.max_line {
-        return Err(refuse(
-            StatusCode::URI_TOO_LONG,
-            "the request line is too long",
-        ));
+        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
     }
     if headers.len() > config.max_headers {
         return Err(too_many_headers());
@@ -130,11 +124,7 @@ pub(crate) fn parse<'b, 'h>(
         is_11,
         headers,
         framing: fields.framing(is_11)?,
-        keep_alive: if is_11 {
-            !fields.close
-        } else {
-            fields.keep_alive && !fields.close
-        },
+        keep_alive: if is_11 { !fields.close } else { fields.keep_alive && !fields.close },
         expects_continue: is_11 && fields.expects_continue,
         len,
     }))
@@ -224,10 +214,7 @@ impl Fields {
             return Err(bad("more than one Transfer-Encoding"));
         }
         if !self.chunked {
-            return Err(refuse(
-                StatusCode::NOT_IMPLEMENTED,
-                "the only transfer coding is chunked",
-            ));
+            return Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked"));
         }
         Ok(Framing::Chunked)
     }
@@ -240,13 +227,8 @@ fn content_length(value: &[u8]) -> Result<u64, Refused> {
     }
     value
         .iter()
-        .try_fold(0_u64, |n, &digit| {
-            n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-        })
-        .ok_or(refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the Content-Length is too large",
-        ))
+        .try_fold(0_u64, |n, &digit| n.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+        .ok_or(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is too large"))
 }
 
 /// Whether a byte may stand in `host:port`. A table, since every request has a Host.
@@ -286,9 +268,7 @@ fn split_target<'b>(
         let rest = ["http://", "https://"]
             .iter()
             .find(|scheme| {
-                target
-                    .get(..scheme.len())
-                    .is_some_and(|t| t.eq_ignore_ascii_case(scheme))
+                target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme))
             })
             .map(|scheme| &target[scheme.len()..])
             .ok_or(bad("the request target is not a path"))?;
@@ -312,17 +292,13 @@ fn split_target<'b>(
 /// Written so that it compiles to vector instructions: this runs over every head.
 fn has_bare_newline(head: &[u8]) -> bool {
     let pairs = head.iter().skip(1).zip(head);
-    let bare = pairs.fold(0, |bare, (&b, &before)| {
-        bare | (u8::from(b == b'\n') & u8::from(before != b'\r'))
-    });
+    let bare = pairs
+        .fold(0, |bare, (&b, &before)| bare | (u8::from(b == b'\n') & u8::from(before != b'\r')));
     bare != 0 || head.first() == Some(&b'\n')
 }
 
 fn too_many_headers() -> Refused {
-    refuse(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "too many headers",
-    )
+    refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
 }
 
 /// The limits have to hold before the head is complete too.
@@ -331,16 +307,10 @@ fn partial<'b, 'h>(buf: &[u8], config: &Config) -> Result<Parsed<'b, 'h>, Refuse
     let line_start = buf.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
     let in_request_line = buf.trim_ascii_start().iter().all(|&b| b != b'\n');
     if in_request_line && buf.len() > config.max_line {
-        return Err(refuse(
-            StatusCode::URI_TOO_LONG,
-            "the request line is too long",
-        ));
+        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
     }
     if buf.len() > config.max_head {
-        return Err(refuse(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "the head is too large",
-        ));
+        return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     if buf.len() - line_start > config.max_line {
         return Err(refuse(
@@ -356,10 +326,7 @@ fn explain(error: httparse::Error, buf: &[u8]) -> Refused {
     match error {
         httparse::Error::TooManyHeaders => too_many_headers(),
         httparse::Error::Version => {
-            let line = buf
-                .trim_ascii_start()
-                .split(|&b| b == b'\r' || b == b'\n')
-                .next();
+            let line = buf.trim_ascii_start().split(|&b| b == b'\r' || b == b'\n').next();
             let version = line.and_then(|line| line.split(|&b| b == b' ').nth(2));
             match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
                 Some([b'0'..=b'9', b'.', b'0'..=b'9'] | [b'2'..=b'9']) => refuse(

@@ -35,11 +35,7 @@ fn parse_once(input: &[u8], config: &Config) -> Result<Option<Summary>, u16> {
 /// Every prefix must be partial, or refused for the reason for which the whole is.
 fn parse_with(input: &[u8], config: &Config) -> Result<Option<Summary>, u16> {
     let whole = parse_once(input, config);
-    let head_len = whole
-        .as_ref()
-        .ok()
-        .and_then(|s| s.as_ref())
-        .map_or(input.len(), |s| s.5);
+    let head_len = whole.as_ref().ok().and_then(|s| s.as_ref()).map_or(input.len(), |s| s.5);
     for at in 0..head_len {
         let cut = parse_once(&input[..at], config);
         assert!(
@@ -55,9 +51,7 @@ fn parse_all_ways(input: &str) -> Result<Option<Summary>, u16> {
 }
 
 fn accepted(input: &str) -> Summary {
-    parse_all_ways(input)
-        .unwrap_or_else(|code| panic!("{code} for {input:?}"))
-        .unwrap()
+    parse_all_ways(input).unwrap_or_else(|code| panic!("{code} for {input:?}")).unwrap()
 }
 
 #[test]
@@ -65,22 +59,9 @@ fn plain_request() {
     let input = "GET /a/b?x=1&y HTTP/1.1\r\nHost: h\r\n\r\n";
     let found = accepted(input);
     let query = Some("x=1&y".to_string());
-    assert_eq!(
-        found,
-        (
-            "GET".into(),
-            "/a/b".into(),
-            query,
-            Framing::Length(0),
-            true,
-            input.len()
-        )
-    );
+    assert_eq!(found, ("GET".into(), "/a/b".into(), query, Framing::Length(0), true, input.len()));
     // What follows is the body or the next request.
-    assert_eq!(
-        accepted(&format!("{input}GET / HTTP/1.1\r\n")).5,
-        input.len()
-    );
+    assert_eq!(accepted(&format!("{input}GET / HTTP/1.1\r\n")).5, input.len());
     // A client may send an empty line too much (RFC 9112, 2.2).
     assert_eq!(accepted(&format!("\r\n{input}")).5, input.len() + 2);
 }
@@ -98,11 +79,7 @@ fn targets() {
         ("OPTIONS * ", "*", None),
     ] {
         let found = accepted(&format!("{line}HTTP/1.1\r\nHost: h\r\n\r\n"));
-        assert_eq!(
-            (found.1.as_str(), found.2.as_deref()),
-            (path, query),
-            "{line}"
-        );
+        assert_eq!((found.1.as_str(), found.2.as_deref()), (path, query), "{line}");
     }
     for (line, code) in [
         ("GET * ", 400),
@@ -144,10 +121,7 @@ fn keep_alive() {
         ("HTTP/1.1\r\nHost: h\r\n", true),
         ("HTTP/1.1\r\nHost: h\r\nConnection: close\r\n", false),
         ("HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n", false),
-        (
-            "HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: close\r\n",
-            false,
-        ),
+        ("HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: close\r\n", false),
         ("HTTP/1.0\r\n", false),
         ("HTTP/1.0\r\nConnection: Keep-Alive\r\n", true),
         ("HTTP/1.0\r\nConnection: keep-alive, close\r\n", false),
@@ -188,10 +162,7 @@ fn framing() {
         ("Transfer-Encoding: \r\n", 501),
         ("Transfer-Encoding: xchunked\r\n", 501),
         ("Transfer-Encoding: \x0bchunked\r\n", 400),
-        (
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            400,
-        ),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
         ("Transfer-Encoding : chunked\r\n", 400),
         ("Transfer-Encoding:\r\n chunked\r\n", 400),
     ] {
@@ -239,18 +210,13 @@ fn hosts() {
         assert_eq!(found.is_ok(), fine, "{lines:?}: {found:?}");
     }
     assert!(parse_all_ways("GET / HTTP/1.0\r\n\r\n").is_ok());
-    assert_eq!(
-        parse_all_ways("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
-        Err(400)
-    );
+    assert_eq!(parse_all_ways("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"), Err(400));
 }
 
 #[test]
 fn expectations() {
     let with = |value: &str| {
-        parse_all_ways(&format!(
-            "POST / HTTP/1.1\r\nHost: h\r\nExpect: {value}\r\n\r\n"
-        ))
+        parse_all_ways(&format!("POST / HTTP/1.1\r\nHost: h\r\nExpect: {value}\r\n\r\n"))
     };
     assert!(with("100-Continue").is_ok());
     assert_eq!(with("200-maybe"), Err(417));
@@ -273,14 +239,47 @@ fn sizes() {
         (with("a: b\r\n").replace("a: b", &"a: b\r\n".repeat(5)), 431),
         (with(&format!("a: {}\r\n", &long[..50]).repeat(3)), 431),
     ] {
-        assert_eq!(
-            parse_with(input.as_bytes(), &config),
-            Err(code),
-            "{input:?}"
-        );
+        assert_eq!(parse_with(input.as_bytes(), &config), Err(code), "{input:?}");
     }
-    assert!(matches!(
-        parse_with(with(&"a: b\r\n".repeat(4)).as_bytes(), &config),
-        Ok(Some(_))
-    ));
+    assert!(matches!(parse_with(with(&"a: b\r\n".repeat(4)).as_bytes(), &config), Ok(Some(_))));
+}
+
+/// Every byte of a good head replaced by every other, and every pair of neighbours swapped: no panic, and
+/// what is accepted keeps the promises of `Head`.
+#[test]
+fn mutations() {
+    let good =
+        b"POST /a?b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\nX: y \r\n\r\n";
+    let config = Config::default();
+    let check = |input: &[u8]| {
+        let mut slots = [const { MaybeUninit::uninit() }; 8];
+        if let Ok(Parsed::Head(head)) = parse(input, &mut slots, &config) {
+            let text = &input[..head.len];
+            assert!(text.ends_with(b"\r\n\r\n"), "{input:?}");
+            let bare = text.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
+            assert!(!bare && text[0] != b'\n', "{input:?}");
+            assert!(head.path.starts_with('/'), "{input:?}");
+            let hosts = head.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("host"));
+            assert!(hosts.count() == usize::from(head.is_11) || !head.is_11, "{input:?}");
+            assert!(head.headers.iter().all(|h| !h.value.contains(&b'\0')), "{input:?}");
+        }
+    };
+    for at in 0..good.len() {
+        let mut input = good.to_vec();
+        for byte in 0..=255 {
+            input[at] = byte;
+            check(&input);
+        }
+        let mut input = good.to_vec();
+        input.remove(at);
+        check(&input);
+        let mut input = good.to_vec();
+        input.insert(at, b'\n');
+        check(&input);
+        if at > 0 {
+            let mut input = good.to_vec();
+            input.swap(at - 1, at);
+            check(&input);
+        }
+    }
 }

@@ -91,10 +91,7 @@ impl IntoResponse for Arc<[u8]> {
 
 impl<T: IntoResponse> IntoResponse for Html<T> {
     fn into_response(self) -> Response {
-        Response {
-            content_type: Some("text/html; charset=utf-8"),
-            ..self.0.into_response()
-        }
+        Response { content_type: Some("text/html; charset=utf-8"), ..self.0.into_response() }
     }
 }
 
@@ -107,19 +104,13 @@ impl<T: Serialize> IntoResponse for Json<T> {
 impl IntoResponse for StatusCode {
     fn into_response(self) -> Response {
         let name = self.canonical_reason().unwrap_or("");
-        Response {
-            status: self,
-            ..name.into_response()
-        }
+        Response { status: self, ..name.into_response() }
     }
 }
 
 impl<R: IntoResponse> IntoResponse for (StatusCode, R) {
     fn into_response(self) -> Response {
-        Response {
-            status: self.0,
-            ..self.1.into_response()
-        }
+        Response { status: self.0, ..self.1.into_response() }
     }
 }
 
@@ -150,10 +141,7 @@ impl IntoResponse for () {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.status();
-        Response {
-            status,
-            ..self.public().into_response()
-        }
+        Response { status, ..self.public().into_response() }
     }
 }
 

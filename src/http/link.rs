@@ -37,19 +37,12 @@ impl<'c> Link<'c> {
         context: &'c Context,
         os: Option<&'c OsConnection>,
     ) -> Link<'c> {
-        Link {
-            socket,
-            config: &context.config,
-            cut: &context.state.cut,
-            os,
-        }
+        Link { socket, config: &context.config, cut: &context.state.cut, os }
     }
 
     /// Sets the time-outs that an OS thread's plain blocking calls keep to.
     pub(crate) fn prepare_os(socket: &Descriptor, config: &Config) -> io::Result<()> {
-        socket.set_read_timeout(Some(
-            config.keep_alive_timeout.max(Duration::from_millis(1)),
-        ))?;
+        socket.set_read_timeout(Some(config.keep_alive_timeout.max(Duration::from_millis(1))))?;
         socket.set_write_timeout(Some(config.write_timeout.max(Duration::from_millis(1))))
     }
 
@@ -118,17 +111,13 @@ impl<'c> Link<'c> {
         if self.os.is_some() {
             return None;
         }
-        now.unwrap_or_else(Instant::now)
-            .checked_add(self.config.write_timeout)
+        now.unwrap_or_else(Instant::now).checked_add(self.config.write_timeout)
     }
 
     #[inline]
     fn check(&self) -> io::Result<()> {
         if self.cut.load(Ordering::Relaxed) {
-            return Err(io::Error::new(
-                ErrorKind::ConnectionAborted,
-                "the server has stopped",
-            ));
+            return Err(io::Error::new(ErrorKind::ConnectionAborted, "the server has stopped"));
         }
         Ok(())
     }

@@ -31,8 +31,9 @@
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, stream, sse, router, error. What moves: link, buffer, connection, state, accept, server.
+// into_response, stream, sse, router, error. What moves: link, buffer, connection, answer, state, accept, server.
 mod accept;
+mod answer;
 mod body;
 mod buffer;
 mod chunked;

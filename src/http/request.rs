@@ -44,12 +44,7 @@ pub struct Request<'r> {
 
 impl<'r> Request<'r> {
     pub(crate) fn new(head: &'r Head<'r, 'r>, body: Body<'r>, peer: SocketAddr) -> Request<'r> {
-        Request {
-            head,
-            params: Params::new(),
-            body,
-            peer,
-        }
+        Request { head, params: Params::new(), body, peer }
     }
 
     pub(crate) fn into_body(self) -> Body<'r> {
@@ -68,11 +63,7 @@ impl<'r> Request<'r> {
 
     /// HTTP/1.0 or HTTP/1.1.
     pub fn version(&self) -> Version {
-        if self.head.is_11 {
-            Version::HTTP_11
-        } else {
-            Version::HTTP_10
-        }
+        if self.head.is_11 { Version::HTTP_11 } else { Version::HTTP_10 }
     }
 
     /// The request target as sent: usually path and query.
@@ -87,18 +78,13 @@ impl<'r> Request<'r> {
 
     /// The first header with this name (in any case), if it is text.
     pub fn header(&self, name: &str) -> Option<&'r str> {
-        let (_, value) = self
-            .headers()
-            .find(|(given, _)| given.eq_ignore_ascii_case(name))?;
+        let (_, value) = self.headers().find(|(given, _)| given.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(value).ok()
     }
 
     /// All headers as they came, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&'r str, &'r [u8])> + use<'r> {
-        self.head
-            .headers
-            .iter()
-            .map(|header| (header.name, header.value))
+        self.head.headers.iter().map(|header| (header.name, header.value))
     }
 
     /// All headers as a map of the `http` crate, built on each call.
@@ -198,10 +184,7 @@ impl<'r> Request<'r> {
                 serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Error::new(
-                status,
-                format!("the JSON body is not what was expected: {error}"),
-            )
+            Error::new(status, format!("the JSON body is not what was expected: {error}"))
         })
     }
 
@@ -213,9 +196,7 @@ impl<'r> Request<'r> {
     pub fn form(&mut self) -> Result<Vec<(String, String)>, Error> {
         let bytes = self.form_bytes()?;
         let pairs = form_urlencoded::parse(&bytes);
-        Ok(pairs
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect())
+        Ok(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
     /// The same as a struct.
@@ -240,10 +221,7 @@ impl<'r> Request<'r> {
 
     /// The Content-Type without its parameters.
     fn mime(&self) -> &'r str {
-        self.header("content-type")
-            .and_then(|value| value.split(';').next())
-            .unwrap_or("")
-            .trim()
+        self.header("content-type").and_then(|value| value.split(';').next()).unwrap_or("").trim()
     }
 }
 
@@ -280,10 +258,7 @@ fn bad_request(message: impl Into<Cow<'static, str>>) -> Error {
 }
 
 fn unsupported(expected: &'static str) -> Error {
-    Error::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        format!("the Content-Type must be {expected}"),
-    )
+    Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the Content-Type must be {expected}"))
 }
 
 fn percent_decode(text: &str) -> Result<Cow<'_, str>, Error> {

@@ -74,27 +74,17 @@ impl Response {
     }
 
     fn ok(content_type: &'static str, body: Body) -> Response {
-        Response {
-            content_type: Some(content_type),
-            body,
-            ..Response::new(StatusCode::OK)
-        }
+        Response { content_type: Some(content_type), body, ..Response::new(StatusCode::OK) }
     }
 
     /// Plain text in UTF-8.
     pub fn text(text: impl Into<String>) -> Response {
-        Response::ok(
-            "text/plain; charset=utf-8",
-            Body::Bytes(text.into().into_bytes()),
-        )
+        Response::ok("text/plain; charset=utf-8", Body::Bytes(text.into().into_bytes()))
     }
 
     /// A page.
     pub fn html(text: impl Into<String>) -> Response {
-        Response::ok(
-            "text/html; charset=utf-8",
-            Body::Bytes(text.into().into_bytes()),
-        )
+        Response::ok("text/html; charset=utf-8", Body::Bytes(text.into().into_bytes()))
     }
 
     /// A value as JSON; a 500 if it cannot be serialised.
@@ -163,10 +153,7 @@ impl Response {
     {
         let producer = Box::new(producer);
         Response {
-            body: Body::Stream {
-                producer,
-                head_first: false,
-            },
+            body: Body::Stream { producer, head_first: false },
             ..Response::new(StatusCode::OK)
         }
     }
@@ -189,9 +176,7 @@ impl Response {
             "not the name of a header: {name:?}"
         );
         assert!(
-            value
-                .iter()
-                .all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)),
+            value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)),
             "control character in the value of {name}"
         );
         if is("content-length") || is("transfer-encoding") || is("date") {
@@ -271,16 +256,10 @@ mod tests {
     fn headers_cannot_be_forged() {
         let ok = || Response::new(StatusCode::OK);
         for value in ["a\r\nX: y", "a\nb", "a\0b", "\x7f"] {
-            assert!(
-                std::panic::catch_unwind(|| ok().header("X", value)).is_err(),
-                "{value:?}"
-            );
+            assert!(std::panic::catch_unwind(|| ok().header("X", value)).is_err(), "{value:?}");
         }
         for name in ["", "a b", "a:", "a\r\n", "é"] {
-            assert!(
-                std::panic::catch_unwind(|| ok().header(name, "v")).is_err(),
-                "{name:?}"
-            );
+            assert!(std::panic::catch_unwind(|| ok().header(name, "v")).is_err(), "{name:?}");
         }
         let moved = Response::redirect("/a b\r\nX: é");
         assert_eq!(moved.headers, b"Location: /a%20b%0D%0AX:%20%C3%A9\r\n");

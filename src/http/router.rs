@@ -126,10 +126,7 @@ impl Router {
         let at = match self.routes.iter().position(|(known, _)| known == path) {
             Some(at) => at,
             None => {
-                assert!(
-                    path.starts_with('/'),
-                    "a route begins with a slash: {path:?}"
-                );
+                assert!(path.starts_with('/'), "a route begins with a slash: {path:?}");
                 if let Err(error) = self.tree.insert(path, self.routes.len()) {
                     panic!("the route {path:?}: {error}");
                 }
@@ -155,16 +152,9 @@ impl Router {
 impl Route {
     #[track_caller]
     fn add(&mut self, method: Method, path: &str, handler: Box<dyn Handler>) {
-        assert!(
-            self.find(&method).is_none(),
-            "a second handler for {method} {path}"
-        );
+        assert!(self.find(&method).is_none(), "a second handler for {method} {path}");
         self.methods.push((method, handler));
-        let mut names: Vec<&str> = self
-            .methods
-            .iter()
-            .map(|(method, _)| method.as_str())
-            .collect();
+        let mut names: Vec<&str> = self.methods.iter().map(|(method, _)| method.as_str()).collect();
         if names.contains(&"GET") && !names.contains(&"HEAD") {
             names.push("HEAD");
         }
@@ -176,10 +166,7 @@ impl Route {
     }
 
     fn find(&self, method: &Method) -> Option<&dyn Handler> {
-        self.methods
-            .iter()
-            .find(|(known, _)| known == method)
-            .map(|(_, handler)| &**handler)
+        self.methods.iter().find(|(known, _)| known == method).map(|(_, handler)| &**handler)
     }
 }
 
@@ -204,18 +191,14 @@ impl Handler for Router {
             None if *method == Method::OPTIONS => {
                 Response::new(StatusCode::NO_CONTENT).header("Allow", &route.allow)
             }
-            None => StatusCode::METHOD_NOT_ALLOWED
-                .into_response()
-                .header("Allow", &route.allow),
+            None => StatusCode::METHOD_NOT_ALLOWED.into_response().header("Allow", &route.allow),
         }
     }
 }
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.routes.iter().map(|(path, route)| (path, &route.allow)))
-            .finish()
+        f.debug_map().entries(self.routes.iter().map(|(path, route)| (path, &route.allow))).finish()
     }
 }
 
@@ -229,10 +212,7 @@ mod tests {
     fn allow_lists_what_is_answered() {
         let router = Router::new().post("/a", ok).get("/a", ok).put("/b", ok);
         let listed = format!("{router:?}");
-        assert_eq!(
-            listed,
-            r#"{"/a": "GET, HEAD, OPTIONS, POST", "/b": "OPTIONS, PUT"}"#
-        );
+        assert_eq!(listed, r#"{"/a": "GET, HEAD, OPTIONS, POST", "/b": "OPTIONS, PUT"}"#);
     }
 
     #[test]

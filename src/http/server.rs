@@ -60,18 +60,10 @@ impl Server {
     /// What the system says: the address is in use, not ours, or not allowed.
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Server> {
         let config = Config::default();
-        let options = BindOptions::new()
-            .backlog(backlog(&config))
-            .reuse_port(reuse_port());
+        let options = BindOptions::new().backlog(backlog(&config)).reuse_port(reuse_port());
         let listener = TcpListener::bind_with(addr, options)?;
         let addr = listener.local_addr()?;
-        Ok(Server {
-            listener,
-            addr,
-            mode: Mode::default(),
-            config,
-            state: Arc::new(State::new()),
-        })
+        Ok(Server { listener, addr, mode: Mode::default(), config, state: Arc::new(State::new()) })
     }
 
     /// Sets how handlers run. Default: [`Mode::Green`].
@@ -97,9 +89,7 @@ impl Server {
 
     /// A handle to stop it with.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle {
-            state: self.state.clone(),
-        }
+        ServerHandle { state: self.state.clone() }
     }
 
     /// Serves until [`ServerHandle::shutdown`], then waits for running requests as long as
@@ -111,31 +101,24 @@ impl Server {
     ///
     /// What the system says if the server cannot start. Once it runs, nothing ends it but `shutdown`.
     pub fn serve(self, app: impl Handler) -> io::Result<()> {
-        let Server {
-            listener,
-            addr,
-            mode,
-            config,
-            state,
-        } = self;
+        let Server { listener, addr, mode, config, state } = self;
         sys::socket::listen(listener.as_fd(), backlog(&config))?;
         // Accepted sockets inherit it, so it costs no call per connection.
         sys::socket::set_nodelay(listener.as_fd(), config.nodelay)?;
         let listener = Arc::new(listener);
         state.watch(listener.clone());
-        let context = Context {
-            config,
-            state: state.clone(),
+        let context = Context { config, state: state.clone() };
+        let service = Arc::new(Service { context, app: Box::new(app) });
+        let served = match mode {
+            Mode::Green => serve_green(&listener, addr, &service),
+            Mode::Threads => {
+                accept::threads(&listener, &service);
+                Ok(())
+            }
+            Mode::Pool(size) => accept::pool(&listener, &service, size),
         };
-        let service = Arc::new(Service {
-            context,
-            app: Box::new(app),
-        });
-        match mode {
-            Mode::Green => serve_green(&listener, addr, &service)?,
-            Mode::Threads => accept::threads(&listener, &service),
-            Mode::Pool(size) => accept::pool(&listener, &service, size)?,
-        }
+        // Half a server is none: what did start stops again.
+        served.inspect_err(|_| state.stop())?;
         let deadline = Instant::now().checked_add(service.context.config.shutdown_timeout);
         if !state.wait_empty(deadline) {
             state.cut();
@@ -166,9 +149,7 @@ fn serve_green(
             service.context.state.watch(listener.clone());
         }
         let service = service.clone();
-        let builder = thread::Builder::new()
-            .name(format!("http-accept-{worker}"))
-            .worker(worker);
+        let builder = thread::Builder::new().name(format!("http-accept-{worker}")).worker(worker);
         acceptors.push(builder.spawn(move || accept::green(&listener, &service))?);
     }
     for acceptor in acceptors {

@@ -40,10 +40,7 @@ impl Sse {
         F: FnOnce(&mut SseWriter<'_, '_>) -> io::Result<()> + 'static,
     {
         let producer = Box::new(|body: &mut BodyWriter<'_>| producer(&mut SseWriter { body }));
-        let body = Body::Stream {
-            producer,
-            head_first: true,
-        };
+        let body = Body::Stream { producer, head_first: true };
         Sse(Response {
             content_type: Some("text/event-stream"),
             body,

@@ -93,10 +93,7 @@ impl State {
 
     /// `listener` is to be closed when the server stops.
     pub(crate) fn watch(&self, listener: Arc<TcpListener>) {
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         listeners.push(listener);
         if self.is_stopping() {
             listeners.iter().for_each(|listener| listener.0.close());
@@ -106,10 +103,7 @@ impl State {
     /// Begins the graceful stop. Green threads' idle connections are closed by their acceptors.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        let listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         listeners.iter().for_each(|listener| listener.0.close());
         drop(listeners);
         self.open.lock().wake_all(BELOW_LIMIT);
@@ -131,26 +125,17 @@ impl State {
     /// Lists a connection that an OS thread serves; [`State::forget_os`] ends that.
     pub(crate) fn list_os(&self, connection: Arc<OsConnection>) {
         let key = Arc::as_ptr(&connection).addr();
-        let mut all = self
-            .served_by_os
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut all = self.served_by_os.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         all.insert(key, connection);
     }
 
     pub(crate) fn forget_os(&self, connection: &Arc<OsConnection>) {
-        let mut all = self
-            .served_by_os
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut all = self.served_by_os.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         all.remove(&Arc::as_ptr(connection).addr());
     }
 
     fn os_connections(&self) -> Vec<Arc<OsConnection>> {
-        let all = self
-            .served_by_os
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let all = self.served_by_os.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         all.values().cloned().collect()
     }
 }
@@ -181,10 +166,7 @@ pub(crate) struct OsConnection {
 
 impl OsConnection {
     pub(crate) fn new(socket: Descriptor) -> OsConnection {
-        OsConnection {
-            socket,
-            idle: Lock::new(false),
-        }
+        OsConnection { socket, idle: Lock::new(false) }
     }
 
     pub(crate) fn set_idle(&self, idle: bool) {

@@ -45,14 +45,7 @@ impl<'c> BodyWriter<'c> {
         out: Vec<u8>,
         chunked: bool,
     ) -> BodyWriter<'c> {
-        BodyWriter {
-            link,
-            stopping,
-            out,
-            chunk: None,
-            chunked,
-            begun: false,
-        }
+        BodyWriter { link, stopping, out, chunk: None, chunked, begun: false }
     }
 
     /// True once the server was told to stop: a stream without an end should end now. It has

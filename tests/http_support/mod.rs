@@ -16,29 +16,16 @@ pub(crate) struct Running {
 
 /// Starts a server with a runtime of its own, of two workers.
 pub(crate) fn start(mode: Mode, config: Config, app: impl Handler) -> Running {
-    let server = Server::bind("127.0.0.1:0")
-        .unwrap()
-        .mode(mode)
-        .config(config);
+    let server = Server::bind("127.0.0.1:0").unwrap().mode(mode).config(config);
     let (addr, handle) = (server.local_addr().unwrap(), server.handle());
-    let serve = move || {
-        sward::Builder::new()
-            .workers(2)
-            .run(move || server.serve(app))
-    };
-    Running {
-        addr,
-        handle,
-        thread: Some(std::thread::spawn(serve)),
-    }
+    let serve = move || sward::Builder::new().workers(2).run(move || server.serve(app));
+    Running { addr, handle, thread: Some(std::thread::spawn(serve)) }
 }
 
 impl Running {
     pub(crate) fn client(&self) -> Client {
         let stream = TcpStream::connect(self.addr).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.set_nodelay(true).unwrap();
         Client(stream)
     }
@@ -98,9 +85,7 @@ impl Client {
     /// One response with a Content-Length: its head without the Date, and its body.
     pub(crate) fn response(&mut self) -> (String, String) {
         let head = self.until("\r\n\r\n");
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "));
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         let mut body = vec![0; length.map_or(0, |n| n.parse().unwrap())];
         self.0.read_exact(&mut body).unwrap();
         (without_date(&head), String::from_utf8(body).unwrap())
@@ -117,9 +102,7 @@ impl Client {
 }
 
 pub(crate) fn without_date(text: &str) -> String {
-    text.split_inclusive("\r\n")
-        .filter(|line| !line.starts_with("Date: "))
-        .collect()
+    text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
 }
 
 /// A GET with what HTTP/1.1 requires.
@@ -133,10 +116,7 @@ pub(crate) fn get_once(path: &str) -> String {
 }
 
 pub(crate) fn body_of(response: &str) -> &str {
-    response
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no response: {response:?}"))
-        .1
+    response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response:?}")).1
 }
 
 pub(crate) fn status_of(response: &str) -> &str {
@@ -148,10 +128,7 @@ pub(crate) fn status_of(response: &str) -> &str {
 pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "not within 10 s: {what}"
-        );
+        assert!(start.elapsed() < Duration::from_secs(10), "not within 10 s: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
