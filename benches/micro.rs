@@ -43,7 +43,9 @@ fn nanos(n: u64, mut f: impl FnMut()) -> f64 {
 fn yields(bench: &Bench) {
     const N: u64 = 1_000_000;
     let rows: Vec<Row> = vec![
-        Row::new("sward", || sward::Builder::new().workers(1).run(|| nanos(N, sward::thread::yield_now))),
+        Row::new("sward", || {
+            sward::Builder::new().workers(1).run(|| nanos(N, sward::thread::yield_now))
+        }),
         Row::new("sward, 2 threads take turns", || {
             sward::Builder::new().workers(1).run(|| {
                 let other = sward::thread::spawn(|| nanos(N, sward::thread::yield_now));
@@ -149,6 +151,8 @@ fn park_unpark(bench: &Bench) {
             result
         }),
     ];
+    #[cfg(feature = "peers")]
+    let rows: Vec<Row> = rows.into_iter().chain(peers::park(N)).collect();
     bench.run("park", "ns per round trip (2 parks, 2 unparks)", rows);
 }
 

@@ -8,11 +8,7 @@
 //!
 //! The server is a process of its own, so that its memory is its own and its descriptors suffice; its resident
 //! memory, page tables and CPU are the kernel's figures, after minus before. The clients are green threads too.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a program of its own"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a program of its own")]
 
 mod support;
 
@@ -41,14 +37,8 @@ fn main() {
     }
     println!("subscribers: {}", support::machine());
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let count = args
-        .iter()
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(10_000);
-    let mode = args
-        .iter()
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(Mode::Green);
+    let count = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(10_000);
+    let mode = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(Mode::Green);
     sward::run(|| measure(count, mode));
 }
 
@@ -85,15 +75,8 @@ impl Measured {
     fn status(&self, name: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let text = text.expect("the server lives");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .expect("a figure");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a number")
-            * 1024
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a figure");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// CPU of all its threads.
@@ -101,10 +84,7 @@ impl Measured {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("tasks");
         let nanos = tasks.flatten().map(|task| {
             let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ')
-                .next()
-                .and_then(|n| n.parse::<u64>().ok())
-                .unwrap_or(0)
+            text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
         });
         Duration::from_nanos(nanos.sum())
     }
@@ -131,9 +111,7 @@ fn measure(count: usize, mode: Mode) {
         .spawn()
         .expect("the server starts");
     let mut addr = String::new();
-    BufReader::new(child.stdout.take().expect("piped"))
-        .read_line(&mut addr)
-        .expect("an address");
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut addr).expect("an address");
     let (addr, server) = (addr.trim().to_owned(), Measured { child });
 
     publish(&addr, 0); // what everything costs once is paid now
@@ -164,22 +142,10 @@ fn measure(count: usize, mode: Mode) {
     let each = |bytes: u64| bytes as f64 / count as f64;
     let deliveries = (count * POSTS) as f64;
     println!("{count} subscribers in {mode} mode, {POSTS} posts, every post to every one:");
-    println!(
-        "  resident memory     {:>10.0} bytes each",
-        each(server.status("VmRSS:") - rss)
-    );
-    println!(
-        "  page tables         {:>10.0} bytes each",
-        each(server.status("VmPTE:") - tables)
-    );
-    println!(
-        "  connect             {:>10.1} us each",
-        connected.as_micros() as f64 / count as f64
-    );
-    println!(
-        "  server CPU          {:>10.2} us per delivery",
-        cpu.as_micros() as f64 / deliveries
-    );
+    println!("  resident memory     {:>10.0} bytes each", each(server.status("VmRSS:") - rss));
+    println!("  page tables         {:>10.0} bytes each", each(server.status("VmPTE:") - tables));
+    println!("  connect             {:>10.1} us each", connected.as_micros() as f64 / count as f64);
+    println!("  server CPU          {:>10.2} us per delivery", cpu.as_micros() as f64 / deliveries);
     println!(
         "  publish until read  {:>10.1} ms for all, in the mean",
         took.as_millis() as f64 / POSTS as f64
@@ -193,17 +159,12 @@ fn measure(count: usize, mode: Mode) {
 /// Connects, waits for the stream to begin, and leaves a green thread that reads on.
 fn subscribe(addr: &str, received: &Arc<Received>) {
     let mut stream = TcpStream::connect(addr).expect("a connection");
-    stream
-        .write_all(b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n")
-        .expect("sent");
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n").expect("sent");
     let mut lines = BufReader::with_capacity(1024, stream);
     let mut line = String::new();
     while !line.starts_with(": hello") {
         line.clear();
-        assert!(
-            lines.read_line(&mut line).expect("an answer") > 0,
-            "the server closed"
-        );
+        assert!(lines.read_line(&mut line).expect("an answer") > 0, "the server closed");
     }
     let received = received.clone();
     thread::spawn(move || {
@@ -243,11 +204,7 @@ fn publish(addr: &str, number: usize) {
 fn wait_for(received: &Received, posts: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while received.posts.load(Ordering::Relaxed) < posts {
-        assert!(
-            Instant::now() < deadline,
-            "only {:?} of {posts}",
-            received.posts
-        );
+        assert!(Instant::now() < deadline, "only {:?} of {posts}", received.posts);
         thread::sleep(Duration::from_millis(1));
     }
 }

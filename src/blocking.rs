@@ -136,10 +136,7 @@ impl OsJoin {
 }
 
 /// Starts an OS thread.
-pub(crate) fn os_thread(
-    name: &str,
-    f: impl FnOnce() + Send + 'static,
-) -> std::io::Result<OsJoin> {
+pub(crate) fn os_thread(name: &str, f: impl FnOnce() + Send + 'static) -> std::io::Result<OsJoin> {
     let home = runtime::of_caller();
     #[allow(clippy::disallowed_methods, reason = "an OS thread is what the caller wants")]
     let thread = std::thread::Builder::new().name(name.into()).spawn(move || {

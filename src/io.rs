@@ -464,11 +464,7 @@ fn finish_connect(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
 
 /// read(2), for pipes and the like. The descriptor must be in O_NONBLOCK for a green thread to park in it, as
 /// read has no flag.
-pub(crate) fn read(
-    d: &Descriptor,
-    buf: &mut [u8],
-    deadline: Option<Instant>,
-) -> io::Result<usize> {
+pub(crate) fn read(d: &Descriptor, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
     by_readiness(d, Direction::Read, deadline, || sys::fd::read(d.as_fd(), buf))
 }
 

@@ -83,3 +83,8 @@ pub use hub::runtime::{Builder, run};
 pub use hub::stats::{Stats, stats};
 pub use stack::Guard as StackGuard;
 pub use timeout::{Elapsed, timeout};
+
+/// The programs in README.md are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

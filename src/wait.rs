@@ -12,8 +12,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::hub::park::{Waiter, park, park_masked};
 use crate::hub::Interrupt;
+use crate::hub::park::{Waiter, park, park_masked};
 use crate::list::{Linked, Links, List};
 use crate::sys::{Lock, LockGuard};
 
@@ -115,11 +115,7 @@ impl<S, const Q: usize> Guard<'_, S, Q> {
     }
 
     #[inline]
-    fn wait_in(
-        self,
-        q: usize,
-        park: impl Fn() -> Result<(), Interrupt>,
-    ) -> Result<(), Interrupt> {
+    fn wait_in(self, q: usize, park: impl Fn() -> Result<(), Interrupt>) -> Result<(), Interrupt> {
         let node = Node {
             links: Links::new(),
             waiter: Cell::new(Waiter::current()),

@@ -42,10 +42,7 @@ const ROWS: &[&[&str]] = &[
 /// Beside the tower: may use these, and is used by nobody.
 const PATCH: (&str, &[&str]) = (
     "patch",
-    &[
-        "sys", "list", "timer", "stack", "driver", "inbox", "fiber", "hub", "wait", "io",
-        "blocking",
-    ],
+    &["sys", "list", "timer", "stack", "driver", "inbox", "fiber", "hub", "wait", "io", "blocking"],
 );
 
 /// `macro_rules!` with `#[macro_export]` live at the root, whatever module they belong to.
@@ -103,19 +100,10 @@ const LONGEST: usize = 600;
 fn the_house_is_in_order() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = rust_files(&src);
-    assert!(
-        files.len() > 40,
-        "found only {} files: is this the right place?",
-        files.len()
-    );
+    assert!(files.len() > 40, "found only {} files: is this the right place?", files.len());
     let mut faults = Vec::new();
     for file in files {
-        let path = file
-            .strip_prefix(&src)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let path = file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
         check(&path, &fs::read_to_string(&file).unwrap(), &mut faults);
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
@@ -178,9 +166,7 @@ fn check(path: &str, text: &str, faults: &mut Vec<String>) {
             let of_macro = MACROS.iter().find(|(macro_name, _)| *macro_name == name);
             let name = of_macro.map_or(name, |(_, module)| module.to_string());
             if row(&name).is_none() && name != PATCH.0 {
-                fault(format!(
-                    "`crate::{name}` is not a module: go to where it lives"
-                ));
+                fault(format!("`crate::{name}` is not a module: go to where it lives"));
             } else if !may_use(module, &name) {
                 fault(format!("`{module}` may not use `{name}`"));
             }
@@ -196,21 +182,15 @@ fn check(path: &str, text: &str, faults: &mut Vec<String>) {
         }
     }
 
-    let listed = UNSAFE.iter().any(|at| {
-        if at.ends_with('/') {
-            path.starts_with(at)
-        } else {
-            path == *at
-        }
-    });
+    let listed =
+        UNSAFE.iter().any(|at| if at.ends_with('/') { path.starts_with(at) } else { path == *at });
     if !listed {
         if words(&code).any(|(_, word)| word == "unsafe") {
             fault("`unsafe` has no address here".into());
         }
         // `forbid` holds for the modules below too, so a folder with an exception in it cannot say it.
-        let folder = path
-            .strip_suffix("mod.rs")
-            .filter(|f| UNSAFE.iter().any(|at| at.starts_with(f)));
+        let folder =
+            path.strip_suffix("mod.rs").filter(|f| UNSAFE.iter().any(|at| at.starts_with(f)));
         if folder.is_none() && module != "lib" && !code.contains("#![forbid(unsafe_code)]") {
             fault("does not say `#![forbid(unsafe_code)]`".into());
         }

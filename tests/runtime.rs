@@ -192,3 +192,28 @@ fn stats_count() {
         assert_eq!(sward::stats().green_threads, before.green_threads);
     });
 }
+
+/// Found by a documentation example that took 13 GB: a loop that ignores every error must still end.
+#[test]
+fn a_cancelled_loop_that_ignores_errors_ends() {
+    support::alarm();
+    sward::Builder::new().workers(2).run(|| {
+        let listener = sward::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        drop(thread::spawn(move || {
+            for stream in listener.incoming() {
+                thread::spawn(move || drop(stream));
+            }
+        }));
+        thread::sleep(Duration::from_millis(5));
+    });
+    sward::run(|| {
+        let (reader, _writer) = sward::os::unix::net::UnixStream::pair().unwrap();
+        let result = sward::timeout(Duration::from_millis(5), || {
+            use std::io::Read;
+            loop {
+                let _ = (&reader).read(&mut [0]);
+            }
+        });
+        assert!(result.is_err());
+    });
+}

@@ -1,9 +1,5 @@
 //! Signals as events: every test sends real signals to its own process, so each uses a signal of its own.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a test"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test")]
 
 mod support;
 
@@ -17,13 +13,7 @@ use sward::{signal, thread, timeout};
 fn send(signal: Signal) {
     let me = std::process::id().to_string();
     let number = format!("-{}", signal.as_raw());
-    assert!(
-        Command::new("kill")
-            .args([&number, &me])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args([&number, &me]).status().unwrap().success());
 }
 
 fn soon(signal: Signal) -> std::thread::JoinHandle<()> {
@@ -104,15 +94,7 @@ fn the_second_one_kills() {
         .spawn()
         .unwrap();
     let pid = child.id().to_string();
-    let kill = || {
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        )
-    };
+    let kill = || assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let mut until = |word: &str| while !lines.next().unwrap().unwrap().contains(word) {};
     until("ready");
@@ -121,8 +103,5 @@ fn the_second_one_kills() {
     until("first");
     kill();
     let status = child.wait().unwrap();
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(15)
-    );
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
 }

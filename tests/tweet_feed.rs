@@ -1,11 +1,7 @@
 //! The tweet feed as a stranger meets it: the built program, its flags, its endpoints, in all three
 //! modes. What the page does with them is tested in `browser/`.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "not library code"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 #[path = "tweet_feed_support/mod.rs"]
 mod support;
@@ -24,12 +20,7 @@ fn quiet(args: &[&str]) -> App {
 }
 
 fn ids(poll: &Value) -> Vec<&str> {
-    poll["posts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|post| post["id"].as_str().unwrap())
-        .collect()
+    poll["posts"].as_array().unwrap().iter().map(|post| post["id"].as_str().unwrap()).collect()
 }
 
 #[test]
@@ -54,12 +45,7 @@ fn posts_flow_in_every_mode() {
         wait_until("the counters", || app.json("/stats")["switches_total"] != 0);
         let stats = app.json("/stats");
         assert_eq!(stats["mode"], mode);
-        let mut names: Vec<&str> = stats
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let mut names: Vec<&str> = stats.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -78,18 +64,10 @@ fn posts_flow_in_every_mode() {
             ]
         );
         assert_eq!(stats["subscribers"], 1);
-        for positive in [
-            "workers",
-            "connections",
-            "os_threads",
-            "rss_bytes",
-            "posts_total",
-            "switches_total",
-        ] {
-            assert!(
-                stats[positive].as_u64().unwrap() > 0,
-                "{positive} in {mode}: {stats}"
-            );
+        for positive in
+            ["workers", "connections", "os_threads", "rss_bytes", "posts_total", "switches_total"]
+        {
+            assert!(stats[positive].as_u64().unwrap() > 0, "{positive} in {mode}: {stats}");
         }
     }
 }
@@ -103,25 +81,13 @@ fn replay_after_an_id() {
     }
     let mut fresh = app.events("", None);
     let seen: Vec<(String, Value)> = (0..3).map(|_| fresh.next_post().unwrap()).collect();
-    assert_eq!(
-        seen[0].1["id"], "3",
-        "a new page gets the last --history posts"
-    );
+    assert_eq!(seen[0].1["id"], "3", "a new page gets the last --history posts");
 
     let id = seen[1].0.as_str();
     assert_eq!(app.events("", Some(id)).next_post().unwrap().1["id"], "5");
-    assert_eq!(
-        app.events(&format!("?last_event_id={id}"), None)
-            .next_post()
-            .unwrap()
-            .1["id"],
-        "5"
-    );
+    assert_eq!(app.events(&format!("?last_event_id={id}"), None).next_post().unwrap().1["id"], "5");
     // An id from before a restart means nothing here: the history again.
-    assert_eq!(
-        app.events("", Some("0badcafe-4")).next_post().unwrap().1["id"],
-        "3"
-    );
+    assert_eq!(app.events("", Some("0badcafe-4")).next_post().unwrap().1["id"], "3");
 }
 
 #[test]
@@ -133,9 +99,7 @@ fn long_poll() {
     let cursor = first["cursor"].as_str().unwrap().to_owned();
     let later = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| app.json(&format!("/poll?cursor={cursor}")));
-        wait_until("the poll to wait", || {
-            app.json("/stats")["subscribers"] == 1
-        });
+        wait_until("the poll to wait", || app.json("/stats")["subscribers"] == 1);
         app.api(&json!([tweet("3", "c")]).to_string(), &[]);
         waiting.join().unwrap()
     });
@@ -152,10 +116,7 @@ fn api_takes_what_listeners_send() {
     let app = quiet(&[]);
     let mut events = app.events("", None);
     let danger = "&lt;img src=x onerror=alert(1)&gt; &amp; &lt;/script&gt;";
-    assert_eq!(
-        app.api(&json!([tweet("1", danger)]).to_string(), &[]),
-        (201, String::new())
-    );
+    assert_eq!(app.api(&json!([tweet("1", danger)]).to_string(), &[]), (201, String::new()));
     let (_, post) = events.next_post().unwrap();
     assert_eq!(
         post["content"], "<img src=x onerror=alert(1)> & </script>",
@@ -175,16 +136,9 @@ fn api_takes_what_listeners_send() {
         (good.as_str(), &[("host", "localhost.evil.example")]),
         (good.as_str(), &[("origin", "http://evil.example")]),
     ] {
-        assert_eq!(
-            app.api(body, headers),
-            (201, String::new()),
-            "{body} {headers:?}"
-        );
+        assert_eq!(app.api(body, headers), (201, String::new()), "{body} {headers:?}");
     }
-    app.api(
-        &json!([tweet("3", "last")]).to_string(),
-        &[("host", "localhost")],
-    );
+    app.api(&json!([tweet("3", "last")]).to_string(), &[("host", "localhost")]);
     assert_eq!(events.next_post().unwrap().1["id"], "3");
     assert_eq!(ids(&app.json("/poll")), ["1", "3"]);
 }
@@ -204,10 +158,7 @@ fn file_replay() {
         let mut events = app.events("", None);
         let mut next = || events.next_post().unwrap().1;
         let (first, second) = (next(), next());
-        assert_eq!(
-            (&first["content"], &second["content"]),
-            (&json!("v1 & x"), &json!("v2"))
-        );
+        assert_eq!((&first["content"], &second["content"]), (&json!("v1 & x"), &json!("v2")));
         if !args.is_empty() {
             assert_eq!(next()["content"], "wire");
         }
@@ -220,29 +171,14 @@ fn the_upstream_may_break() {
     let app = App::start(&["--rate", "50", "--time-scale", "0.02"]);
     let sim = app.sim.clone().unwrap();
     let mut events = app.events("", None);
-    for fault in [
-        "drop",
-        "close",
-        "stall",
-        "disconnect",
-        "http:503",
-        "garbage",
-    ] {
-        let ordered = support::agent()
-            .post(format!("{sim}/sim/fault"))
-            .send(fault)
-            .unwrap();
+    for fault in ["drop", "close", "stall", "disconnect", "http:503", "garbage"] {
+        let ordered = support::agent().post(format!("{sim}/sim/fault")).send(fault).unwrap();
         assert_eq!(ordered.status(), 200);
         if fault == "http:503" {
-            support::agent()
-                .post(format!("{sim}/sim/fault"))
-                .send("drop")
-                .unwrap();
+            support::agent().post(format!("{sim}/sim/fault")).send("drop").unwrap();
         }
         let before = app.json("/stats")["posts_total"].as_u64().unwrap();
-        wait_until(fault, || {
-            app.json("/stats")["posts_total"].as_u64().unwrap() > before + 20
-        });
+        wait_until(fault, || app.json("/stats")["posts_total"].as_u64().unwrap() > before + 20);
     }
     let mut seen = std::collections::HashSet::new();
     for _ in 0..100 {
@@ -255,9 +191,7 @@ fn the_upstream_may_break() {
 fn a_thousand_pages() {
     let app = quiet(&[]);
     let mut pages: Vec<_> = (0..1000).map(|_| app.events("", None)).collect();
-    wait_until("all pages to be there", || {
-        app.json("/stats")["subscribers"] == 1000
-    });
+    wait_until("all pages to be there", || app.json("/stats")["subscribers"] == 1000);
     for n in 1..=3 {
         app.api(&json!([tweet(&n.to_string(), "hello")]).to_string(), &[]);
     }
@@ -272,9 +206,7 @@ fn a_thousand_pages() {
     // A page that went away is noticed at the next write at the latest.
     app.api(&json!([tweet("4", "bye")]).to_string(), &[]);
     app.api(&json!([tweet("5", "bye")]).to_string(), &[]);
-    wait_until("all pages to be gone", || {
-        app.json("/stats")["subscribers"] == 0
-    });
+    wait_until("all pages to be gone", || app.json("/stats")["subscribers"] == 0);
 }
 
 #[test]
@@ -288,10 +220,7 @@ fn a_stalled_page_holds_nobody_up() {
     let long = "x".repeat(1500);
     for batch in 0..40 {
         let ids = batch * 250..(batch + 1) * 250;
-        let posts: Vec<Value> = ids
-            .clone()
-            .map(|id| tweet(&id.to_string(), &long))
-            .collect();
+        let posts: Vec<Value> = ids.clone().map(|id| tweet(&id.to_string(), &long)).collect();
         app.api(&Value::from(posts).to_string(), &[]);
         for id in ids {
             assert_eq!(awake.next_post().unwrap().1["id"], id.to_string());
@@ -345,10 +274,7 @@ fn mistakes_end_with_2() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(
-            said.contains(says) && said.contains("--help"),
-            "{args:?}: {said}"
-        );
+        assert!(said.contains(says) && said.contains("--help"), "{args:?}: {said}");
         assert!(output.stdout.is_empty());
     }
     let help = Command::new(executable()).arg("--help").output().unwrap();
@@ -359,10 +285,7 @@ fn mistakes_end_with_2() {
 #[test]
 fn taken_address_is_said() {
     let app = quiet(&[]);
-    let output = Command::new(executable())
-        .args(["--addr", app.addr()])
-        .output()
-        .unwrap();
+    let output = Command::new(executable()).args(["--addr", app.addr()]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(app.addr()), "{said}");

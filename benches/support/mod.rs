@@ -55,7 +55,9 @@ impl Bench {
                 break;
             }
         }
-        println!("\n{name}: {unit}, median of {rounds} rounds (least to most), x: times the first row");
+        println!(
+            "\n{name}: {unit}, median of {rounds} rounds (least to most), x: times the first row"
+        );
         let first = median(figures[0].clone());
         for (row, figures) in rows.iter().zip(figures) {
             let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
@@ -83,7 +85,9 @@ pub fn cpu_time() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").map(|tasks| {
         tasks
             .flatten()
-            .map(|task| of(&std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default()))
+            .map(|task| {
+                of(&std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default())
+            })
             .sum()
     });
     Duration::from_nanos(tasks.unwrap_or_else(|_| of(&stat)))

@@ -117,14 +117,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Opt
             "--time-scale",
         ];
         if !KNOWN.contains(&flag.as_str()) {
-            return Err(format!(
-                "there is no flag {flag}; the flags are {}",
-                KNOWN.join(" ")
-            ));
+            return Err(format!("there is no flag {flag}; the flags are {}", KNOWN.join(" ")));
         }
-        let value = inline
-            .or_else(|| args.next())
-            .ok_or_else(|| format!("{flag} needs a value"))?;
+        let value =
+            inline.or_else(|| args.next()).ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--source" => options.source = source(&value)?,
             "--addr" => options.addr = value,
@@ -155,35 +151,23 @@ fn source(text: &str) -> Result<Source, String> {
         None if text == "bluesky" => Err("--source bluesky needs WebSocket, which comes with the \
              HTTP and WebSocket issue; until then use sim, file:PATH, x or mastodon:HOST"
             .into()),
-        _ => Err(format!(
-            "--source {text}: use sim, file:PATH, x or mastodon:HOST"
-        )),
+        _ => Err(format!("--source {text}: use sim, file:PATH, x or mastodon:HOST")),
     }
 }
 
 fn phrases(text: &str) -> Vec<String> {
-    let trimmed = text
-        .split(',')
-        .map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+    let trimmed = text.split(',').map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
     trimmed.filter(|p| !p.is_empty()).collect()
 }
 
 fn number(flag: &str, value: &str, min: usize, max: usize) -> Result<usize, String> {
     let wanted = format!("{flag} {value}: give a whole number from {min} to {max}");
-    value
-        .parse()
-        .ok()
-        .filter(|n| (min..=max).contains(n))
-        .ok_or(wanted)
+    value.parse().ok().filter(|n| (min..=max).contains(n)).ok_or(wanted)
 }
 
 fn positive(flag: &str, value: &str, max: f64) -> Result<f64, String> {
     let wanted = format!("{flag} {value}: give a number above 0, up to {max}");
-    value
-        .parse()
-        .ok()
-        .filter(|n| *n > 0.0 && *n <= max)
-        .ok_or(wanted)
+    value.parse().ok().filter(|n| *n > 0.0 && *n <= max).ok_or(wanted)
 }
 
 #[cfg(test)]
@@ -208,10 +192,7 @@ mod tests {
                     --rate 0.5 --history 10 --track tea,coffee --seed 7 --time-scale 0.01";
         let options = parsed(line).unwrap().unwrap();
         assert_eq!(options.source, Source::Mastodon("m.example".into()));
-        assert_eq!(
-            (options.addr.as_str(), options.mode),
-            ("[::1]:0", Mode::Pool(64))
-        );
+        assert_eq!((options.addr.as_str(), options.mode), ("[::1]:0", Mode::Pool(64)));
         assert_eq!((options.rate, options.track.len()), (Some(0.5), 2));
         assert_eq!(parsed("--mode green --help"), Ok(None));
     }

@@ -93,12 +93,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new(policy: Policy) -> Backoff {
-        Backoff {
-            policy,
-            network: 0,
-            http: 0,
-            busy: 0,
-        }
+        Backoff { policy, network: 0, http: 0, busy: 0 }
     }
 
     /// Data arrived on a connection of this age: forget the failures. A 200 alone is not enough, nor
@@ -114,10 +109,7 @@ impl Backoff {
         let p = &self.policy;
         match failure {
             Failure::Network(_) | Failure::Stall => {
-                let wait = p
-                    .network_step
-                    .saturating_mul(self.network)
-                    .min(p.network_cap);
+                let wait = p.network_step.saturating_mul(self.network).min(p.network_cap);
                 self.network = self.network.saturating_add(1);
                 wait
             }
@@ -138,9 +130,7 @@ mod tests {
     use super::*;
 
     fn waits(backoff: &mut Backoff, failure: &Failure, n: usize) -> Vec<u64> {
-        (0..n)
-            .map(|_| backoff.failed(failure).as_millis() as u64)
-            .collect()
+        (0..n).map(|_| backoff.failed(failure).as_millis() as u64).collect()
     }
 
     #[test]
@@ -156,15 +146,10 @@ mod tests {
     fn http_doubles() {
         let mut b = Backoff::new(Policy::x());
         let error = Failure::Http(503, String::new());
-        let want = [
-            5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 320_000,
-        ];
+        let want = [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 320_000];
         assert_eq!(waits(&mut b, &error, 8), want);
         let many = Failure::Http(429, String::new());
-        assert_eq!(
-            waits(&mut b, &many, 5),
-            [60_000, 120_000, 240_000, 320_000, 320_000]
-        );
+        assert_eq!(waits(&mut b, &many, 5), [60_000, 120_000, 240_000, 320_000, 320_000]);
     }
 
     #[test]
@@ -173,16 +158,9 @@ mod tests {
         waits(&mut b, &Failure::Http(503, String::new()), 3);
         waits(&mut b, &Failure::Stall, 3);
         b.received(Duration::from_millis(900));
-        assert_eq!(
-            waits(&mut b, &Failure::Stall, 1),
-            [750],
-            "too young to count"
-        );
+        assert_eq!(waits(&mut b, &Failure::Stall, 1), [750], "too young to count");
         b.received(Duration::from_secs(1));
-        assert_eq!(
-            waits(&mut b, &Failure::Http(500, String::new()), 1),
-            [5_000]
-        );
+        assert_eq!(waits(&mut b, &Failure::Http(500, String::new()), 1), [5_000]);
         assert_eq!(waits(&mut b, &Failure::Stall, 2), [0, 250]);
     }
 
@@ -192,10 +170,7 @@ mod tests {
         b.network = u32::MAX;
         b.http = u32::MAX;
         assert_eq!(b.failed(&Failure::Stall), Duration::from_secs(16));
-        assert_eq!(
-            b.failed(&Failure::Http(500, String::new())),
-            Duration::from_secs(320)
-        );
+        assert_eq!(b.failed(&Failure::Http(500, String::new())), Duration::from_secs(320));
     }
 
     #[test]
@@ -203,9 +178,6 @@ mod tests {
         let p = Policy::x().scaled(0.01);
         assert_eq!(p.stall, Duration::from_millis(200));
         let mut b = Backoff::new(p);
-        assert_eq!(
-            waits(&mut b, &Failure::Http(503, String::new()), 2),
-            [50, 100]
-        );
+        assert_eq!(waits(&mut b, &Failure::Http(503, String::new()), 2), [50, 100]);
     }
 }

@@ -29,18 +29,12 @@ pub(crate) fn agent(stall: Duration) -> Agent {
         .timeout_per_read(Some(stall))
         .timeout_per_write(Some(stall))
         .build();
-    Agent::with_parts(
-        config,
-        SwardTcp.chain(RustlsConnector::default()),
-        SwardResolver,
-    )
+    Agent::with_parts(config, SwardTcp.chain(RustlsConnector::default()), SwardResolver)
 }
 
 /// Whether a read failed because nothing came for too long.
 pub(crate) fn is_stall(error: &io::Error) -> bool {
-    let inner = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<ureq::Error>());
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<ureq::Error>());
     error.kind() == io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
 }
 
@@ -63,11 +57,7 @@ impl Resolver for SwardResolver {
         for addr in address.to_socket_addrs()?.take(16) {
             found.push(addr);
         }
-        if found.is_empty() {
-            Err(ureq::Error::HostNotFound)
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
     }
 }
 
@@ -112,16 +102,14 @@ impl Transport for SwardTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let timeout = timeout.for_write();
-        self.stream
-            .set_write_timeout(timeout.not_zero().map(|t| *t))?;
+        self.stream.set_write_timeout(timeout.not_zero().map(|t| *t))?;
         let written = self.stream.write_all(&self.buffers.output()[..amount]);
         written.map_err(|e| named(e, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         let timeout = timeout.for_read();
-        self.stream
-            .set_read_timeout(timeout.not_zero().map(|t| *t))?;
+        self.stream.set_read_timeout(timeout.not_zero().map(|t| *t))?;
         let read = self.stream.read(self.buffers.input_append_buf());
         let amount = read.map_err(|e| named(e, timeout))?;
         self.buffers.input_appended(amount);
@@ -151,8 +139,6 @@ fn named(error: io::Error, timeout: NextTimeout) -> ureq::Error {
 
 impl fmt::Debug for SwardTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SwardTransport")
-            .field("peer", &self.stream.peer_addr().ok())
-            .finish()
+        f.debug_struct("SwardTransport").field("peer", &self.stream.peer_addr().ok()).finish()
     }
 }

@@ -5,16 +5,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Now, in milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
     // A clock before 1970 is a broken clock; zero is as good an answer as any.
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as i64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// Reads `2026-01-01T10:00:00[.000][Z|+01:00]` (no zone means UTC) or X's old
@@ -91,12 +88,7 @@ fn civil(ms: i64) -> (i64, i64, i64, i64) {
     let mp = (5 * doy + 2) / 153;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + i64::from(month <= 2);
-    (
-        year,
-        month,
-        doy - (153 * mp + 2) / 5 + 1,
-        ms.rem_euclid(86_400_000),
-    )
+    (year, month, doy - (153 * mp + 2) / 5 + 1, ms.rem_euclid(86_400_000))
 }
 
 /// `2026-01-01T10:00:00`, the naive UTC form of tweefee's wire format.
@@ -119,25 +111,13 @@ mod tests {
     fn both_formats() {
         assert_eq!(parse("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(parse("2026-01-01T10:00:00.250Z"), Some(1_767_261_600_250));
-        assert_eq!(
-            parse("2026-01-01T10:00:00"),
-            parse("2026-01-01T11:00:00+01:00")
-        );
-        assert_eq!(
-            parse("Wed Feb 29 19:42:02 +0000 2012"),
-            parse("2012-02-29T19:42:02Z")
-        );
+        assert_eq!(parse("2026-01-01T10:00:00"), parse("2026-01-01T11:00:00+01:00"));
+        assert_eq!(parse("Wed Feb 29 19:42:02 +0000 2012"), parse("2012-02-29T19:42:02Z"));
     }
 
     #[test]
     fn there_and_back() {
-        for ms in [
-            0,
-            951_782_400_000,
-            951_868_800_000,
-            1_767_261_600_250,
-            4_102_444_799_999,
-        ] {
+        for ms in [0, 951_782_400_000, 951_868_800_000, 1_767_261_600_250, 4_102_444_799_999] {
             assert_eq!(parse(&iso_ms(ms)), Some(ms));
         }
         assert_eq!(wire(1_446_122_923_000), "2015-10-29T12:48:43");
@@ -145,14 +125,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_none() {
-        for text in [
-            "",
-            "today",
-            "2026-13-01T00:00:00",
-            "2026-01-01",
-            "2026-01-01T25:00:00",
-            "1-é-3T1:1",
-        ] {
+        for text in
+            ["", "today", "2026-13-01T00:00:00", "2026-01-01", "2026-01-01T25:00:00", "1-é-3T1:1"]
+        {
             assert_eq!(parse(text), None, "{text}");
         }
     }

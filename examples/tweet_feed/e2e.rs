@@ -28,29 +28,15 @@ struct World {
 
 impl World {
     fn new(rate: f64) -> World {
-        let config = SimConfig {
-            rate,
-            seed: 1,
-            time_scale: SCALE,
-            token: "t".into(),
-        };
+        let config = SimConfig { rate, seed: 1, time_scale: SCALE, token: "t".into() };
         let sim = Sim::start("127.0.0.1:0", config).unwrap();
-        World {
-            sim,
-            feed: Arc::new(Feed::new(50)),
-        }
+        World { sim, feed: Arc::new(Feed::new(50)) }
     }
 
     fn stream(&self) -> XStream {
         let track: Vec<String> = TOPICS.iter().map(|t| (*t).to_owned()).collect();
         // `x` and not `sim`: no backfill, so that what was lost is not made up for.
-        XStream::new(
-            &self.sim.base(),
-            "t",
-            &track,
-            "x",
-            Policy::x().scaled(SCALE),
-        )
+        XStream::new(&self.sim.base(), "t", &track, "x", Policy::x().scaled(SCALE))
     }
 
     /// The reader as a closure, to be run on any kind of thread.
@@ -62,11 +48,7 @@ impl World {
     fn fault(&self, order: &str) {
         let url = format!("{}/sim/fault", self.sim.base());
         let agent = client::agent(Duration::from_secs(5));
-        assert_eq!(
-            agent.post(&url).send(order).unwrap().status(),
-            200,
-            "{order}"
-        );
+        assert_eq!(agent.post(&url).send(order).unwrap().status(), 200, "{order}");
     }
 
     fn rules(&self, body: &Value) -> (u16, Value) {
@@ -80,23 +62,14 @@ impl World {
         let request = request.content_type("application/json");
         let mut response = request.send(body.to_string()).unwrap();
         let text = response.body_mut().read_to_string().unwrap();
-        (
-            response.status().as_u16(),
-            serde_json::from_str(&text).unwrap(),
-        )
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap())
     }
 
     /// Times, in ms, and statuses of the attempts to connect.
     fn visits(&self) -> Vec<(u64, u64)> {
         let url = format!("{}/sim/connections", self.sim.base());
         let agent = client::agent(Duration::from_secs(5));
-        let text = agent
-            .get(&url)
-            .call()
-            .unwrap()
-            .body_mut()
-            .read_to_string()
-            .unwrap();
+        let text = agent.get(&url).call().unwrap().body_mut().read_to_string().unwrap();
         let list: Vec<Value> = serde_json::from_str(&text).unwrap();
         let pair = |v: &Value| (v["at_ms"].as_u64().unwrap(), v["status"].as_u64().unwrap());
         list.iter().map(pair).collect()
@@ -175,11 +148,7 @@ fn lost_connections_come_back_at_once() {
             world.wait_until(fault, |w| w.visits().len() == round + 2);
         }
         world.wait_for_posts(5);
-        assert!(
-            world.visits().iter().all(|(_, status)| *status == 200),
-            "{:?}",
-            world.visits()
-        );
+        assert!(world.visits().iter().all(|(_, status)| *status == 200), "{:?}", world.visits());
     });
 }
 
@@ -193,10 +162,7 @@ fn silence_is_noticed() {
         let stalled = Instant::now();
         world.wait_until("a new connection", |w| w.visits().len() == 2);
         let waited = stalled.elapsed();
-        assert!(
-            waited >= Duration::from_millis(950),
-            "gave up after {waited:?}"
-        );
+        assert!(waited >= Duration::from_millis(950), "gave up after {waited:?}");
         world.wait_for_posts(5);
     });
 }
@@ -220,14 +186,8 @@ fn refusals_back_off() {
         thread::spawn(world.reader());
         world.wait_for_posts(1);
         let visits = world.visits();
-        assert_eq!(
-            visits.iter().map(|v| v.1).collect::<Vec<_>>(),
-            [503, 503, 503, 503, 200]
-        );
-        let gaps: Vec<u64> = visits
-            .windows(2)
-            .map(|pair| pair[1].0 - pair[0].0)
-            .collect();
+        assert_eq!(visits.iter().map(|v| v.1).collect::<Vec<_>>(), [503, 503, 503, 503, 200]);
+        let gaps: Vec<u64> = visits.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         for (gap, want) in gaps.iter().zip([250, 500, 1000, 2000]) {
             assert!((want - 5..want + 400).contains(gap), "{gaps:?}");
         }
@@ -237,12 +197,7 @@ fn refusals_back_off() {
 #[test]
 fn nobody_there_is_tried_again() {
     green(|| {
-        let config = SimConfig {
-            rate: 100.0,
-            seed: 1,
-            time_scale: SCALE,
-            token: "t".into(),
-        };
+        let config = SimConfig { rate: 100.0, seed: 1, time_scale: SCALE, token: "t".into() };
         let first = Sim::start("127.0.0.1:0", config.clone()).unwrap();
         let (addr, feed) = (first.addr.to_string(), Arc::new(Feed::new(50)));
         let world = World { sim: first, feed };
@@ -260,10 +215,7 @@ fn nobody_there_is_tried_again() {
                 }
             }
         });
-        let world = World {
-            sim: second.unwrap(),
-            feed,
-        };
+        let world = World { sim: second.unwrap(), feed };
         world.wait_for_posts(5);
         assert_eq!(world.visits().first().unwrap().1, 409);
     });
@@ -310,20 +262,13 @@ fn rules_over_http() {
         world.rules_at("?dry_run=true", &json!({"delete": {"values": ["coffee"]}}));
         let (_, gone) = world.rules(&json!({"delete": {"ids": [added["data"][0]["id"]],
             "values": ["coffee", "never was"]}}));
-        assert_eq!(
-            gone["meta"]["summary"],
-            json!({"deleted": 2, "not_deleted": 1})
-        );
+        assert_eq!(gone["meta"]["summary"], json!({"deleted": 2, "not_deleted": 1}));
         assert_eq!(world.rules(&json!({})).0, 400);
 
         let mut stranger = XStream::new(&world.sim.base(), "wrong", &[], "x", Policy::x());
-        let Err(Failure::Http(401, _)) = stranger.connect() else {
-            panic!("a wrong token")
-        };
+        let Err(Failure::Http(401, _)) = stranger.connect() else { panic!("a wrong token") };
         let mut no_rules = XStream::new(&world.sim.base(), "t", &[], "x", Policy::x());
-        let Err(Failure::Http(409, _)) = no_rules.connect() else {
-            panic!("no rules")
-        };
+        let Err(Failure::Http(409, _)) = no_rules.connect() else { panic!("no rules") };
     });
 }
 
@@ -344,9 +289,7 @@ fn rules_change_while_reading() {
         assert_eq!(next()["matching_rules"][0]["tag"], "sward: cats");
         world.rules(&json!({"add": [{"value": "coffee", "tag": "c"}]}));
         world.rules(&json!({"delete": {"values": ["cats"]}}));
-        let changed = (0..200)
-            .map(|_| next())
-            .find(|post| post["matching_rules"][0]["tag"] == "c");
+        let changed = (0..200).map(|_| next()).find(|post| post["matching_rules"][0]["tag"] == "c");
         assert!(changed.is_some());
     });
 }
@@ -360,9 +303,8 @@ fn mastodon_reads_and_comes_back() {
         let feed = world.feed.clone();
         let (posts, _) = feed.join(None);
         thread::spawn(move || reader::run(stream, policy, &feed));
-        for (round, fault) in ["drop", "split", "close", "stall", "http:500"]
-            .into_iter()
-            .enumerate()
+        for (round, fault) in
+            ["drop", "split", "close", "stall", "http:500"].into_iter().enumerate()
         {
             world.wait_for_posts(3);
             world.fault(fault);
@@ -378,14 +320,7 @@ fn mastodon_reads_and_comes_back() {
         assert_eq!(statuses, [200, 200, 200, 200, 500, 200]);
         let frame = posts.try_recv().unwrap().data;
         let post: Value = serde_json::from_slice(json_of(&frame)).unwrap();
-        assert!(
-            post["content"]
-                .as_str()
-                .unwrap()
-                .to_lowercase()
-                .contains("#cats"),
-            "{post}"
-        );
+        assert!(post["content"].as_str().unwrap().to_lowercase().contains("#cats"), "{post}");
         assert_eq!(post["source"], "mastodon");
     });
 }

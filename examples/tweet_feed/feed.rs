@@ -84,10 +84,7 @@ impl Feed {
 
     fn send(&self, gate: &mut Gate, post: &Post) {
         let id = self.id(self.topic.last_id() + 1);
-        let frame = Event::data(post.to_json().to_string())
-            .id(id)
-            .event("post")
-            .encode();
+        let frame = Event::data(post.to_json().to_string()).id(id).event("post").encode();
         self.topic.publish(frame);
         self.posts.fetch_add(1, Ordering::Relaxed);
         gate.rate.count(Instant::now());
@@ -113,11 +110,7 @@ impl Feed {
 
     fn number(&self, id: &str) -> Option<u64> {
         let (epoch, number) = id.trim().split_once('-')?;
-        if epoch == self.epoch {
-            number.parse().ok()
-        } else {
-            None
-        }
+        if epoch == self.epoch { number.parse().ok() } else { None }
     }
 
     pub(crate) fn posts_total(&self) -> u64 {
@@ -148,10 +141,7 @@ impl Feed {
 /// other fields hold no brace.
 pub(crate) fn json_of(frame: &[u8]) -> &[u8] {
     let start = frame.iter().position(|b| *b == b'{').unwrap_or(0);
-    let end = frame
-        .iter()
-        .rposition(|b| *b == b'}')
-        .map_or(frame.len(), |at| at + 1);
+    let end = frame.iter().rposition(|b| *b == b'}').map_or(frame.len(), |at| at + 1);
     &frame[start..end]
 }
 
@@ -167,11 +157,7 @@ impl Rate {
     const WINDOW: usize = 10;
 
     fn new(start: Instant) -> Rate {
-        Rate {
-            start,
-            second: 0,
-            counts: [0; Rate::WINDOW + 1],
-        }
+        Rate { start, second: 0, counts: [0; Rate::WINDOW + 1] }
     }
 
     fn turn(&mut self, now: Instant) {
@@ -193,11 +179,7 @@ impl Rate {
         let running = (self.second % self.counts.len() as u64) as usize;
         let sum: u32 = self.counts.iter().sum::<u32>() - self.counts[running];
         let seconds = self.second.min(Rate::WINDOW as u64);
-        if seconds == 0 {
-            f64::from(self.counts[running])
-        } else {
-            f64::from(sum) / seconds as f64
-        }
+        if seconds == 0 { f64::from(self.counts[running]) } else { f64::from(sum) / seconds as f64 }
     }
 }
 
@@ -207,18 +189,11 @@ mod tests {
     use std::time::Duration;
 
     fn post(id: u64) -> Post {
-        Post {
-            id: id.to_string(),
-            content: "a } and { b".into(),
-            source: "sim",
-            ..Post::default()
-        }
+        Post { id: id.to_string(), content: "a } and { b".into(), source: "sim", ..Post::default() }
     }
 
     fn ids((sub, _): &(Subscriber, u64)) -> Vec<u64> {
-        std::iter::from_fn(|| sub.try_recv().ok())
-            .map(|m| m.id)
-            .collect()
+        std::iter::from_fn(|| sub.try_recv().ok()).map(|m| m.id).collect()
     }
 
     #[test]
@@ -229,11 +204,7 @@ mod tests {
         assert_eq!(ids(&feed.join(Some(&feed.id(4)))), [5]);
         assert_eq!(ids(&feed.join(Some(&feed.id(5)))), [0u64; 0]);
         assert_eq!(ids(&feed.join(Some(&feed.id(99)))), [3, 4, 5]);
-        assert_eq!(
-            ids(&feed.join(Some("feed-2"))),
-            [3, 4, 5],
-            "an id from another run"
-        );
+        assert_eq!(ids(&feed.join(Some("feed-2"))), [3, 4, 5], "an id from another run");
         assert_eq!(ids(&feed.join(Some("nonsense"))), [3, 4, 5]);
     }
 
@@ -244,10 +215,7 @@ mod tests {
         let frame = feed.join(None).0.try_recv().unwrap().data;
         let text = std::str::from_utf8(&frame).unwrap();
         assert!(text.contains(&format!("id: {}\n", feed.id(1))), "{text}");
-        assert!(
-            text.contains("\nevent: post\n") && text.ends_with("\n\n"),
-            "{text}"
-        );
+        assert!(text.contains("\nevent: post\n") && text.ends_with("\n\n"), "{text}");
         let json: serde_json::Value = serde_json::from_slice(json_of(&frame)).unwrap();
         assert_eq!(json["content"], "a } and { b");
     }
@@ -257,10 +225,7 @@ mod tests {
         let feed = Feed::new(3);
         assert!(feed.publish_once(&post(1)));
         assert!(!feed.publish_once(&post(1)));
-        assert!(feed.publish_once(&Post {
-            source: "x",
-            ..post(1)
-        }));
+        assert!(feed.publish_once(&Post { source: "x", ..post(1) }));
         assert_eq!(feed.posts_total(), 2);
     }
 

@@ -95,10 +95,7 @@ impl Input {
     fn open(options: &Options) -> Result<Input, String> {
         let token = |name: &str| {
             let needed = format!("--source {} needs a token in {name}", options.source.name());
-            env::var(name)
-                .ok()
-                .filter(|token| !token.is_empty())
-                .ok_or(needed)
+            env::var(name).ok().filter(|token| !token.is_empty()).ok_or(needed)
         };
         Ok(match &options.source {
             Source::Sim => Input::Sim,
@@ -137,10 +134,7 @@ fn serve(options: Options, input: Input) -> Result<(), String> {
         server: server.handle(),
         rss_at_start: stats::rss_bytes(),
     };
-    println!(
-        "tweet_feed: http://{addr}/ (source {}, mode {})",
-        web.source, options.mode
-    );
+    println!("tweet_feed: http://{addr}/ (source {}, mode {})", web.source, options.mode);
     if let Some(sim) = &sim {
         println!("tweet_feed: simulated upstream on {}", sim.base());
     }
@@ -162,24 +156,19 @@ fn end_on_signal(
             server.shutdown();
         }
     };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(end)
-        .map(drop)
+    thread::Builder::new().name("signals".into()).spawn(end).map(drop)
 }
 
 /// The runtime's counters, fresh four times a second.
 fn watch_runtime() -> io::Result<Arc<Mutex<sward::Stats>>> {
     let latest = Arc::new(Mutex::new(sward::stats()));
     let shared = latest.clone();
-    thread::Builder::new()
-        .name("counters".into())
-        .spawn(move || {
-            loop {
-                thread::sleep(Duration::from_millis(250));
-                *shared.lock().unwrap_or_else(|e| e.into_inner()) = sward::stats();
-            }
-        })?;
+    thread::Builder::new().name("counters".into()).spawn(move || {
+        loop {
+            thread::sleep(Duration::from_millis(250));
+            *shared.lock().unwrap_or_else(|e| e.into_inner()) = sward::stats();
+        }
+    })?;
     Ok(latest)
 }
 
@@ -203,10 +192,7 @@ fn start_reader(
     let (mode, options) = (options.mode, options.clone());
     let read = move || {
         let (x, mastodon) = (Policy::x(), Policy::mastodon());
-        let (x, mastodon) = (
-            x.scaled(options.time_scale),
-            mastodon.scaled(options.time_scale),
-        );
+        let (x, mastodon) = (x.scaled(options.time_scale), mastodon.scaled(options.time_scale));
         match input {
             Input::Sim => {
                 let base = upstream.unwrap_or_default();
@@ -229,19 +215,9 @@ fn start_reader(
     };
     if mode == Mode::Green {
         // TLS and ureq like more stack than a handler needs; it is only address space until touched.
-        thread::Builder::new()
-            .name("reader".into())
-            .stack_size(1 << 20)
-            .spawn(read)
-            .map(drop)
+        thread::Builder::new().name("reader".into()).stack_size(1 << 20).spawn(read).map(drop)
     } else {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "these modes are about OS threads"
-        )]
-        std::thread::Builder::new()
-            .name("reader".into())
-            .spawn(read)
-            .map(drop)
+        #[allow(clippy::disallowed_methods, reason = "these modes are about OS threads")]
+        std::thread::Builder::new().name("reader".into()).spawn(read).map(drop)
     }
 }

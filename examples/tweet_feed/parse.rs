@@ -53,11 +53,7 @@ pub(crate) fn x_v1(value: &Value, source: &'static str) -> Option<Post> {
         .as_str()
         .or_else(|| value["full_text"].as_str())
         .or_else(|| value["text"].as_str())?;
-    let entities = if full.is_object() {
-        &full["entities"]
-    } else {
-        &value["entities"]
-    };
+    let entities = if full.is_object() { &full["entities"] } else { &value["entities"] };
     let user = &value["user"];
     let handle = some_text(&user["screen_name"])?;
     let id = some_text(&value["id_str"]).or_else(|| some_text(&value["id"]))?;
@@ -78,11 +74,7 @@ pub(crate) fn x_v1(value: &Value, source: &'static str) -> Option<Post> {
 
 /// A Mastodon status. Its `content` is HTML; a boost shows what was boosted.
 pub(crate) fn mastodon(value: &Value, source: &'static str) -> Option<Post> {
-    let status = if value["reblog"].is_object() {
-        &value["reblog"]
-    } else {
-        value
-    };
+    let status = if value["reblog"].is_object() { &value["reblog"] } else { value };
     let account = &status["account"];
     let handle = some_text(&account["acct"]).or_else(|| some_text(&account["username"]))?;
     let full_name = some_text(&account["display_name"]).unwrap_or_else(|| handle.clone());
@@ -96,11 +88,7 @@ pub(crate) fn mastodon(value: &Value, source: &'static str) -> Option<Post> {
         date_ms: date(&status["created_at"]),
         source,
         url: text(&status["url"]),
-        user: User {
-            full_name,
-            avatar_url: text(&account["avatar"]),
-            handle,
-        },
+        user: User { full_name, avatar_url: text(&account["avatar"]), handle },
         urls: Vec::new(), // Mastodon writes links out in full, so the page finds them itself
     })
 }
@@ -128,11 +116,7 @@ pub(crate) fn wire(value: &Value, source: &'static str) -> Option<Post> {
 
 /// A simulated post has no page of its own, and must not lead to a stranger's.
 fn x_url(source: &str, handle: &str, id: &str) -> String {
-    if source == "sim" {
-        String::new()
-    } else {
-        format!("https://x.com/{handle}/status/{id}")
-    }
+    if source == "sim" { String::new() } else { format!("https://x.com/{handle}/status/{id}") }
 }
 
 fn links(urls: &Value) -> Vec<Link> {
@@ -142,20 +126,13 @@ fn links(urls: &Value) -> Vec<Link> {
             let url = some_text(&entity["url"])?;
             let expanded_url = some_text(&entity["expanded_url"]).unwrap_or_else(|| url.clone());
             let display_url = some_text(&entity["display_url"]).unwrap_or_else(|| url.clone());
-            Some(Link {
-                url,
-                display_url,
-                expanded_url,
-            })
+            Some(Link { url, display_url, expanded_url })
         })
         .collect()
 }
 
 fn date(value: &Value) -> i64 {
-    value
-        .as_str()
-        .and_then(date::parse)
-        .unwrap_or_else(date::now_ms)
+    value.as_str().and_then(date::parse).unwrap_or_else(date::now_ms)
 }
 
 /// A string, or a number written as one: ids come as both.
@@ -191,10 +168,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(post.content, "tea <3 &amp; https://t.co/a");
-        assert_eq!(
-            (post.user.handle.as_str(), post.user.full_name.as_str()),
-            ("ada", "Ada & co")
-        );
+        assert_eq!((post.user.handle.as_str(), post.user.full_name.as_str()), ("ada", "Ada & co"));
         assert_eq!(post.date_ms, 1_767_261_600_000);
         assert_eq!(post.urls[0].display_url, "ex.am/p");
         assert_eq!(post.url, "https://x.com/ada/status/501");

@@ -95,9 +95,7 @@ pub(crate) fn words_after(text: &str, sign: char) -> impl Iterator<Item = (usize
             return None;
         }
         let rest = &text[at + sign.len_utf8()..];
-        let end = rest
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         (end > 0).then(|| (at, &rest[..end]))
     })
 }
@@ -113,20 +111,10 @@ mod tests {
             content: "é <b> https://t.example/x by @ada #tea a#b".into(),
             date_ms: 1_446_122_923_000,
             source: "api",
-            user: User {
-                handle: "ada".into(),
-                full_name: "Ada L.".into(),
-                ..User::default()
-            },
+            user: User { handle: "ada".into(), full_name: "Ada L.".into(), ..User::default() },
             urls: vec![
-                Link {
-                    url: "https://t.example/x".into(),
-                    ..Link::default()
-                },
-                Link {
-                    url: "https://gone.example/".into(),
-                    ..Link::default()
-                },
+                Link { url: "https://t.example/x".into(), ..Link::default() },
+                Link { url: "https://gone.example/".into(), ..Link::default() },
             ],
             ..Post::default()
         };
@@ -135,10 +123,7 @@ mod tests {
         assert_eq!(json["content"], post.content);
         assert_eq!(json["entities"]["urls"].as_array().unwrap().len(), 1);
         assert_eq!(json["entities"]["urls"][0]["indices"], json!([6, 25]));
-        assert_eq!(
-            json["entities"]["hashtags"],
-            json!([{"text": "tea", "indices": [34, 38]}])
-        );
+        assert_eq!(json["entities"]["hashtags"], json!([{"text": "tea", "indices": [34, 38]}]));
         assert_eq!(json["entities"]["user_mentions"][0]["screen_name"], "ada");
     }
 }

@@ -11,20 +11,13 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 pub(crate) fn rss_bytes() -> u64 {
     // The second field counts pages, and a page is 4 KiB on the machines that we run on.
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 4096
+    statm.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
 /// OS threads of this process.
 pub(crate) fn os_threads() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Threads:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("Threads:"));
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 

@@ -75,11 +75,7 @@ pub(crate) fn strip_html(html: &str) -> String {
             break; // a tag that never ends: nothing after it is text
         };
         let tag = rest[1..close].trim_end_matches('/').trim();
-        let name = tag
-            .split_whitespace()
-            .next()
-            .unwrap_or("")
-            .to_ascii_lowercase();
+        let name = tag.split_whitespace().next().unwrap_or("").to_ascii_lowercase();
         match name.as_str() {
             "br" => out.push('\n'),
             "/p" => out.push_str("\n\n"),
@@ -101,24 +97,14 @@ mod tests {
     #[test]
     fn one_level_only() {
         assert_eq!(decode_entities("a &amp;lt; b"), "a &lt; b");
-        assert_eq!(
-            decode_entities("&lt;b&gt; &amp; &quot;x&#39;&#x1F331;"),
-            "<b> & \"x'🌱"
-        );
+        assert_eq!(decode_entities("&lt;b&gt; &amp; &quot;x&#39;&#x1F331;"), "<b> & \"x'🌱");
     }
 
     #[test]
     fn unknown_stays() {
-        for text in [
-            "AT&T",
-            "&",
-            "&;",
-            "&bogus;",
-            "&#xD800;",
-            "&#99999999999;",
-            "a&é;b",
-            "&ééééééé;",
-        ] {
+        for text in
+            ["AT&T", "&", "&;", "&bogus;", "&#xD800;", "&#99999999999;", "a&é;b", "&ééééééé;"]
+        {
             assert_eq!(decode_entities(text), text);
         }
     }

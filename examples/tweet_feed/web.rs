@@ -61,10 +61,7 @@ pub(crate) fn routes(web: Web) -> Router {
             asset("text/css; charset=utf-8", include_str!("page/style.css"))
         })
         .get("/feed.js", |_: &mut Request<'_>| {
-            asset(
-                "text/javascript; charset=utf-8",
-                include_str!("page/feed.js"),
-            )
+            asset("text/javascript; charset=utf-8", include_str!("page/feed.js"))
         })
         .get("/events", move |req: &mut Request<'_>| events.events(req))
         .get("/poll", move |req: &mut Request<'_>| polls.poll(req))
@@ -138,38 +135,25 @@ impl Web {
 
     fn take(&self, req: &mut Request<'_>) -> Result<(), String> {
         // Read first, so that the connection stays usable whatever is wrong.
-        let body = req
-            .bytes()
-            .map_err(|e| format!("Malformed data received: {e}"))?;
+        let body = req.bytes().map_err(|e| format!("Malformed data received: {e}"))?;
         let host = req.header("host").unwrap_or("").to_owned();
         if !is_local(&host) {
             return Err(format!("dropped, host {host:?} is not this machine"));
         }
         // A browser names the page that posts; another site's page has no business here.
-        let foreign = |origin: &&str| {
-            origin
-                .split_once("://")
-                .is_none_or(|(_, from)| from != host)
-        };
+        let foreign = |origin: &&str| origin.split_once("://").is_none_or(|(_, from)| from != host);
         if let Some(origin) = req.header("origin").filter(foreign) {
             return Err(format!("dropped, sent by a page of {origin:?}"));
         }
         let body: Value =
             serde_json::from_slice(&body).map_err(|e| format!("Malformed data received: {e}"))?;
-        let items = body
-            .as_array()
-            .ok_or("Malformed data received: not an array")?;
-        let posts: Vec<_> = items
-            .iter()
-            .filter_map(|item| parse::wire(item, "api"))
-            .collect();
+        let items = body.as_array().ok_or("Malformed data received: not an array")?;
+        let posts: Vec<_> = items.iter().filter_map(|item| parse::wire(item, "api")).collect();
         // In the order posted: the last one is the newest.
         posts.iter().for_each(|post| self.feed.publish(post));
         match items.len() - posts.len() {
             0 => Ok(()),
-            n => Err(format!(
-                "Malformed data received: {n} items without content, id or user"
-            )),
+            n => Err(format!("Malformed data received: {n} items without content, id or user")),
         }
     }
 
@@ -181,10 +165,7 @@ impl Web {
         };
         let connections = self.server.connections() as u64;
         let rss = stats::rss_bytes();
-        let each = rss
-            .saturating_sub(self.rss_at_start)
-            .checked_div(connections)
-            .unwrap_or(0);
+        let each = rss.saturating_sub(self.rss_at_start).checked_div(connections).unwrap_or(0);
         let body = json!({
             "mode": self.mode.to_string(),
             "workers": runtime.workers,
@@ -226,9 +207,7 @@ fn is_local(host: &str) -> bool {
         None => host.split(':').next().unwrap_or(""),
     };
     name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -237,24 +216,12 @@ mod tests {
 
     #[test]
     fn local_hosts() {
-        for host in [
-            "localhost",
-            "localhost:8080",
-            "LocalHost",
-            "127.0.0.1:1",
-            "[::1]:8080",
-            "127.9.9.9",
-        ] {
+        for host in
+            ["localhost", "localhost:8080", "LocalHost", "127.0.0.1:1", "[::1]:8080", "127.9.9.9"]
+        {
             assert!(is_local(host), "{host}");
         }
-        for host in [
-            "",
-            "localhost.evil.example",
-            "example.com:80",
-            "10.0.0.1",
-            "[::2]",
-            "::1",
-        ] {
+        for host in ["", "localhost.evil.example", "example.com:80", "10.0.0.1", "[::2]", "::1"] {
             assert!(!is_local(host), "{host}");
         }
     }
@@ -264,20 +231,11 @@ mod tests {
         let page = include_str!("page/index.html");
         assert!(page.contains("{{source}}") && page.contains("{{keep}}"));
         let script = include_str!("page/feed.js");
-        for way_in in [
-            "innerHTML",
-            "outerHTML",
-            "insertAdjacentHTML",
-            "document.write",
-            "eval(",
-        ] {
+        for way_in in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
             assert!(!script.contains(way_in), "{way_in}");
         }
         for text in [page, script, include_str!("page/style.css")] {
-            assert!(
-                !text.contains("//cdn") && !text.contains("https://fonts"),
-                "works offline"
-            );
+            assert!(!text.contains("//cdn") && !text.contains("https://fonts"), "works offline");
         }
     }
 }

@@ -35,8 +35,41 @@ use mailbox::Mailbox;
 use scopes::Scopes;
 use state::State;
 
-/// What a green thread runs. It reports its own result and must not unwind.
-pub(crate) type Job = Box<dyn FnOnce()>;
+/// What a green thread runs: one of the two, once. The record may be shared with who waits for the result; by
+/// value, so that the run can let go of it before it says that it has ended.
+pub(crate) trait Body {
+    /// Runs it on the calling green thread and reports the result. Does not unwind.
+    fn run(self: Arc<Self>);
+    /// Reports that it will not run, and drops what it captured.
+    fn abandon(self: Arc<Self>);
+}
+
+/// The right to run a body. Dropping it abandons the body, so that nobody waits for it in vain.
+pub(crate) struct Job(Option<Arc<dyn Body>>);
+
+impl Job {
+    /// A job that any thread may run.
+    pub(crate) fn new(body: Arc<dyn Body + Send + Sync>) -> Self {
+        Job(Some(body))
+    }
+
+    /// A job that belongs to the calling thread.
+    pub(crate) fn new_local(body: Arc<dyn Body>) -> Self {
+        Job(Some(body))
+    }
+
+    fn run(mut self) {
+        self.0.take().expect("taken only here and in drop").run();
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take() {
+            body.abandon();
+        }
+    }
+}
 
 /// Tag of the run queue.
 pub(crate) enum Run {}
@@ -75,8 +108,7 @@ pub(crate) struct Fiber {
 }
 
 // SAFETY: what is not atomic is used by the owner only. Before there is an owner the record is handed from thread
-// to thread with its one queue place; `Fiber::new_local` makes fibers with jobs that are not `Send`, and its
-// callers give those an owner at once. Every `unsafe fn` below repeats the rule.
+// to thread with its one queue place; fibers with jobs that are not `Send` are given an owner at once. Every `unsafe fn` below repeats the rule.
 unsafe impl Send for Fiber {}
 // SAFETY: as above.
 unsafe impl Sync for Fiber {}
@@ -124,18 +156,9 @@ pub(crate) fn fresh_id() -> NonZeroU64 {
 }
 
 impl Fiber {
-    /// A green thread that any worker may start.
-    pub(crate) fn new(
-        name: Option<Box<str>>,
-        stack_size: usize,
-        job: Box<dyn FnOnce() + Send>,
-    ) -> Arc<Self> {
-        Self::new_local(name, stack_size, job)
-    }
-
-    /// A green thread whose job may belong to the calling thread. The caller sees to it that the fiber is given
-    /// to the worker of this very thread, at once (`hub` does, in one function).
-    pub(crate) fn new_local(name: Option<Box<str>>, stack_size: usize, job: Job) -> Arc<Self> {
+    /// A green thread. If its job belongs to the calling thread (`Job::new_local`), the caller gives the fiber to
+    /// the worker of this very thread, at once.
+    pub(crate) fn new(name: Option<Box<str>>, stack_size: usize, job: Job) -> Arc<Self> {
         Arc::new(Fiber {
             id: fresh_id(),
             name,
@@ -232,7 +255,7 @@ impl Fiber {
         let cancelled = self.cancelled.load(Ordering::SeqCst);
         // Cancelled before it began: its body never runs, but what it captured is dropped here, on a green
         // thread, where destructors may wait.
-        let run = || if cancelled { drop(job) } else { job() };
+        let run = || if cancelled { drop(job) } else { job.run() };
         // A job catches its own panics; what gets here is a panic in a destructor of such a closure, which the
         // hook has reported, or one in the reporting itself.
         if catch_unwind(AssertUnwindSafe(run)).is_err() && !cancelled {

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) timed_out: Cell<bool>,
     /// Set when the fiber has ended.
     pub(crate) done: Cell<bool>,
+    /// How many waits have been refused because of cancellation or an elapsed scope, that scope still open.
+    pub(crate) refused: Cell<u32>,
     /// Set while an unwind by timeout or cancel is under way; guards do not poison then.
     pub(crate) quiet: Cell<bool>,
 }
@@ -36,6 +38,7 @@ impl State {
             notified: Cell::new(false),
             timed_out: Cell::new(false),
             done: Cell::new(false),
+            refused: Cell::new(0),
             quiet: Cell::new(false),
         }
     }

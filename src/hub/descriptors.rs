@@ -42,6 +42,9 @@ struct Slot {
     generation: u32,
     /// A readable edge came while nobody waited for one.
     unclaimed: bool,
+    /// The end of the stream was announced. It may have come under the same edge as the last bytes, and is
+    /// still to be read when these have been.
+    ended: bool,
     readers: List<Fiber, Wait>,
     writers: List<Fiber, Wait>,
     idle: Option<Box<Idle>>,
@@ -72,6 +75,7 @@ impl Descriptors {
                 source: 0,
                 generation: 0,
                 unclaimed: false,
+                ended: false,
                 readers: List::new(),
                 writers: List::new(),
                 idle: None,
@@ -88,6 +92,7 @@ impl Descriptors {
             }
             slot.source = source;
             slot.unclaimed = false;
+            slot.ended = false;
         }
         Ok(slot)
     }
@@ -158,22 +163,22 @@ impl Hub {
             }
         };
         debug_assert!(slot.idle.is_none(), "two idle waits on one descriptor");
-        if std::mem::take(&mut slot.unclaimed) {
+        if std::mem::take(&mut slot.unclaimed) || slot.ended {
             drop(descriptors);
             self.start_idle(start, Ok(()));
             return Ok(());
         }
         let token = Token { fd: at as u32, generation: slot.generation };
-        let timer = deadline
-            .map(|at| self.timers.borrow_mut().insert(clock::nanos(at), Due::Idle(token)));
+        let timer =
+            deadline.map(|at| self.timers.borrow_mut().insert(clock::nanos(at), Due::Idle(token)));
         slot.idle = Some(Box::new(Idle { start, timer, group }));
         descriptors.idle += 1;
         Ok(())
     }
 
     fn start_idle(&self, start: Start, why: Result<(), Interrupt>) {
-        let job = super::runtime::guarded(move || start(why));
-        let fiber = Fiber::new_local(None, self.runtime.config.stack_size, job);
+        let job = super::runtime::detached(move || start(why));
+        let fiber = Fiber::new(None, self.runtime.config.stack_size, job);
         self.enqueue(self.adopt(fiber));
     }
 
@@ -235,6 +240,7 @@ impl Hub {
     fn on_event(&self, token: Token, readiness: Readiness) {
         let mut descriptors = self.descriptors.borrow_mut();
         let Some(slot) = descriptors.find(token) else { return }; // of a number that was closed
+        slot.ended |= readiness.ended;
         if readiness.write {
             self.wake_all(&slot.writers);
         }

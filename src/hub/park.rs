@@ -47,13 +47,13 @@ impl Interrupt {
     #[cold]
     pub(crate) fn into_io(self) -> io::Error {
         match self {
-            Interrupt::TimedOut => io::Error::new(io::ErrorKind::TimedOut, "the operation timed out"),
+            Interrupt::TimedOut => {
+                io::Error::new(io::ErrorKind::TimedOut, "the operation timed out")
+            }
             Interrupt::Elapsed(_) => {
                 io::Error::new(io::ErrorKind::TimedOut, "an enclosing sward::timeout has elapsed")
             }
-            Interrupt::Cancelled => {
-                io::Error::from_raw_os_error(ECANCELED)
-            }
+            Interrupt::Cancelled => io::Error::from_raw_os_error(ECANCELED),
         }
     }
 
@@ -176,6 +176,23 @@ pub(crate) fn os_thread_in_scope() -> bool {
     os(|this| this.scopes.borrow().nearest().is_some())
 }
 
+/// How many refused waits a green thread may shrug off.
+const PATIENCE: u32 = 32;
+
+/// A wait of `fiber` ends with `why`. Code that treats every error as passing (`for stream in listener.incoming()`)
+/// would go round for ever and never let go of its worker: after some refusals it is unwound.
+#[cold]
+fn refuse(fiber: &Fiber, why: Interrupt) -> Interrupt {
+    if why != Interrupt::TimedOut {
+        let refused = fiber.state.refused.get() + 1;
+        fiber.state.refused.set(refused);
+        if refused > PATIENCE {
+            why.unwind();
+        }
+    }
+    why
+}
+
 impl Hub {
     pub(crate) fn park_green(
         &self,
@@ -187,7 +204,7 @@ impl Hub {
             return self.park_pinned(fiber, deadline);
         }
         if !masked && fiber.cancelled.load(Ordering::Relaxed) {
-            return Err(Interrupt::Cancelled);
+            return Err(refuse(fiber, Interrupt::Cancelled));
         }
         let state = &fiber.state;
         if state.notified.replace(false) {
@@ -195,19 +212,18 @@ impl Hub {
         }
         let limit = limit(deadline, &fiber.scopes, masked);
         state.timed_out.set(false);
-        let timer = limit.map(|(at, _)| {
-            self.timers.borrow_mut().insert(clock::nanos(at), Due::Fiber(fiber))
-        });
+        let timer = limit
+            .map(|(at, _)| self.timers.borrow_mut().insert(clock::nanos(at), Due::Fiber(fiber)));
         state.parked.set(true);
         // SAFETY: we run on `fiber`; whoever wakes it enqueues it, and `parked` says that it may.
         unsafe { fiber.leave() };
         state.notified.set(false);
         if !masked && fiber.cancelled.load(Ordering::Relaxed) {
             self.disarm(fiber, timer);
-            return Err(Interrupt::Cancelled);
+            return Err(refuse(fiber, Interrupt::Cancelled));
         }
         match limit {
-            Some((_, why)) if state.timed_out.get() => Err(why),
+            Some((_, why)) if state.timed_out.get() => Err(refuse(fiber, why)),
             _ => {
                 self.disarm(fiber, timer);
                 Ok(())
@@ -469,6 +485,9 @@ pub(crate) fn open_scope(deadline: Instant) -> ScopeId {
 
 /// Closes it again, by the same thread.
 pub(crate) fn close_scope(id: ScopeId) {
+    if let Some((_, fiber)) = here_green() {
+        fiber.state.refused.set(0);
+    }
     with_scopes(|scopes| scopes.borrow_mut().exit(id));
 }
 

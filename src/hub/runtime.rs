@@ -15,8 +15,9 @@ use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 use super::stats::Counters;
 use super::{Hub, here, here_green};
 use crate::fiber::mailbox::Mailbox;
-use crate::fiber::{Fiber, Job};
+use crate::fiber::{Body, Fiber, Job};
 use crate::stack::{GUARD_SIZE, Guard};
+use crate::sys::Lock;
 use crate::sys::overflow::AltStack;
 
 /// What stacks have if nobody says otherwise, in bytes, guard included. Address space: only touched pages cost.
@@ -106,15 +107,18 @@ impl Builder {
         let hub = Hub::new(runtime.clone(), 0, local).expect("an event loop can be set up");
         let _alternate = AltStack::ensure();
         crate::sys::set_timer_slack(TIMER_SLACK);
-        let _stop = Stop { runtime: &runtime, hub: &hub, threads: runtime.start_workers(1, locals) };
+        let _stop =
+            Stop { runtime: &runtime, hub: &hub, threads: runtime.start_workers(1, locals) };
 
         let result = std::cell::Cell::new(None);
-        let job: Box<dyn FnOnce() + '_> =
-            Box::new(|| result.set(Some(catch_unwind(AssertUnwindSafe(f)))));
+        let body = || result.set(Some(catch_unwind(AssertUnwindSafe(f))));
+        #[allow(clippy::arc_with_non_send_sync, reason = "a local job stays on this thread")]
+        let body: Arc<dyn Body + '_> = Arc::new(Closure(Lock::new(Some(body))));
         // SAFETY: only the lifetime is changed. The job runs on `main`, and this frame, which holds all that it
         // borrows, waits below until `main` has ended; `work` has no other way out, and does not unwind.
-        let job: Job = unsafe { std::mem::transmute::<Box<dyn FnOnce() + '_>, Job>(job) };
-        let main = Fiber::new_local(Some("main".into()), runtime.config.stack_size, job);
+        let body = unsafe { std::mem::transmute::<Arc<dyn Body + '_>, Arc<dyn Body>>(body) };
+        let stack_size = runtime.config.stack_size;
+        let main = Fiber::new(Some("main".into()), stack_size, Job::new_local(body));
         hub.enqueue(hub.adopt(main.clone()));
         hub.work(|| main.state.done.get());
         match result.take() {
@@ -133,7 +137,8 @@ impl Builder {
             }
         };
         let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
-        let stack_size = self.stack_size.or_else(|| number("SWARD_STACK_SIZE")).unwrap_or(STACK_SIZE);
+        let stack_size =
+            self.stack_size.or_else(|| number("SWARD_STACK_SIZE")).unwrap_or(STACK_SIZE);
         let guard = match (self.guard, std::env::var("SWARD_STACK_GUARD").as_deref()) {
             (Guard::Auto, Ok("marker")) => Guard::Marker,
             (Guard::Auto, Ok("protection")) => Guard::Protection,
@@ -248,8 +253,8 @@ impl Runtime {
                     crate::sys::set_timer_slack(TIMER_SLACK);
                     let _alternate = AltStack::ensure();
                     let grace = runtime.config.grace;
-                    let hub =
-                        Hub::new(runtime.clone(), index, local).expect("an event loop can be set up");
+                    let hub = Hub::new(runtime.clone(), index, local)
+                        .expect("an event loop can be set up");
                     hub.work(|| runtime.is_stopping());
                     hub.wind_down(grace);
                 })
@@ -411,13 +416,19 @@ pub(crate) fn worker() -> Option<(usize, usize)> {
 
 /// The size of stacks in the caller's runtime, in bytes.
 pub(crate) fn stack_size() -> usize {
+    if let Some(hub) = here() {
+        return hub.runtime.config.stack_size;
+    }
     of_caller().map_or(STACK_SIZE, |runtime| runtime.config.stack_size)
 }
 
-/// A job around `f` that ends as every green thread must: a panic stays inside (the hook has reported it), and
-/// the green locals go while the green thread still is one.
-pub(crate) fn guarded(f: impl FnOnce() + 'static) -> Job {
-    Box::new(move || {
+/// A closure as a body: a panic stays inside (the hook has reported it), and the green locals go while the green
+/// thread still is one.
+struct Closure<F>(Lock<Option<F>>);
+
+impl<F: FnOnce()> Body for Closure<F> {
+    fn run(self: Arc<Self>) {
+        let Some(f) = self.0.lock().take() else { return };
         let result = catch_unwind(AssertUnwindSafe(f));
         clear_locals();
         if let Err(payload) = result {
@@ -425,7 +436,18 @@ pub(crate) fn guarded(f: impl FnOnce() + 'static) -> Job {
             // The payload's destructor is the program's too.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
         }
-    })
+    }
+
+    fn abandon(self: Arc<Self>) {
+        let f = self.0.lock().take();
+        drop(f);
+    }
+}
+
+/// The job of running `f` on a green thread of the calling worker, with nobody waiting for a result.
+pub(crate) fn detached(f: impl FnOnce() + 'static) -> Job {
+    #[allow(clippy::arc_with_non_send_sync, reason = "a local job stays on this thread")]
+    Job::new_local(Arc::new(Closure(Lock::new(Some(f)))))
 }
 
 /// Drops the green locals of the running green thread; a destructor that panics is reported by the hook.

@@ -12,7 +12,9 @@ const MARGIN: usize = 1024;
 /// Gives back the pages below the calling green thread's frame. Does nothing on an OS thread.
 #[inline(never)]
 pub(crate) fn trim_stack() {
-    let Some((_, fiber)) = here_green() else { return };
+    let Some((_, fiber)) = here_green() else {
+        return;
+    };
     let here = 0_u8;
     let page = memory::page_size();
     let from = fiber.guard().end;

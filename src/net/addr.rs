@@ -110,9 +110,8 @@ impl ToSocketAddrs for str {
         if let Ok(addr) = self.parse::<SocketAddr>() {
             return Ok(vec![addr].into_iter());
         }
-        let (host, port) = self
-            .rsplit_once(':')
-            .ok_or_else(|| invalid("invalid socket address"))?;
+        let (host, port) =
+            self.rsplit_once(':').ok_or_else(|| invalid("invalid socket address"))?;
         let port = port.parse().map_err(|_| invalid("invalid port value"))?;
         look_up(host, port)
     }
@@ -176,10 +175,7 @@ mod tests {
     use super::*;
 
     fn all(from: impl ToSocketAddrs) -> Vec<String> {
-        from.to_socket_addrs()
-            .unwrap()
-            .map(|addr| addr.to_string())
-            .collect()
+        from.to_socket_addrs().unwrap().map(|addr| addr.to_string()).collect()
     }
 
     fn kind(from: impl ToSocketAddrs) -> ErrorKind {
@@ -200,10 +196,7 @@ mod tests {
         assert_eq!(all(("::1".to_string(), 7)), ["[::1]:7"]);
         assert_eq!(all("127.0.0.1:7"), ["127.0.0.1:7"]);
         assert_eq!(all("[::1]:7".to_string()), ["[::1]:7"]);
-        assert_eq!(
-            all(&[SocketAddr::from(v4), v6.into()][..]),
-            ["127.0.0.1:7", "[::1]:7"]
-        );
+        assert_eq!(all(&[SocketAddr::from(v4), v6.into()][..]), ["127.0.0.1:7", "[::1]:7"]);
     }
 
     #[test]
@@ -216,19 +209,12 @@ mod tests {
 
     #[test]
     fn names_are_looked_up() {
-        assert!(
-            all("localhost:7")
-                .iter()
-                .any(|addr| addr == "127.0.0.1:7" || addr == "[::1]:7")
-        );
+        assert!(all("localhost:7").iter().any(|addr| addr == "127.0.0.1:7" || addr == "[::1]:7"));
     }
 
     #[test]
     fn nothing_to_try() {
         let none: &[SocketAddr] = &[];
-        assert_eq!(
-            each(none, |_| Ok(())).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(each(none, |_| Ok(())).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

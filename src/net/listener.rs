@@ -148,12 +148,7 @@ pub struct BindOptions {
 impl BindOptions {
     /// What [`TcpListener::bind`] does.
     pub fn new() -> Self {
-        BindOptions {
-            reuse_addr: true,
-            reuse_port: false,
-            only_v6: None,
-            backlog: BACKLOG,
-        }
+        BindOptions { reuse_addr: true, reuse_port: false, only_v6: None, backlog: BACKLOG }
     }
 
     /// `SO_REUSEADDR`: the port may be bound again while connections of a predecessor linger. Default: `true`.

@@ -35,10 +35,7 @@
 //! ```
 //!
 //! Read on: [`addr`] (names to addresses), [`listener`], [`stream`], [`udp`]; `raw` holds the descriptor traits.
-#![allow(
-    rustdoc::private_intra_doc_links,
-    reason = "the last line is for readers of the source"
-)]
+#![allow(rustdoc::private_intra_doc_links, reason = "the last line is for readers of the source")]
 
 mod addr;
 mod listener;

@@ -73,10 +73,7 @@ impl UdpSocket {
     /// The system's, such as EMSGSIZE for one that is too long, or the look-up's.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         let Some(to) = addr.to_socket_addrs()?.next() else {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "no addresses to send data to",
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "no addresses to send data to"));
         };
         self.0.send_to(buf, &to.into())
     }

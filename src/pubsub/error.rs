@@ -29,10 +29,7 @@ impl fmt::Display for RecvError {
         match self {
             RecvError::Closed => f.write_str("the topic is closed"),
             RecvError::Lagged { missed } => {
-                write!(
-                    f,
-                    "the subscriber was too late and missed {missed} messages"
-                )
+                write!(f, "the subscriber was too late and missed {missed} messages")
             }
             RecvError::Timeout => f.write_str("no message came in time"),
             RecvError::Empty => f.write_str("there is no message yet"),

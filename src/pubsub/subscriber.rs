@@ -22,10 +22,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub(super) fn new(shared: &Arc<Shared>, cursor: Cursor) -> Subscriber {
-        Subscriber {
-            shared: shared.enter(),
-            cursor,
-        }
+        Subscriber { shared: shared.enter(), cursor }
     }
 
     /// The next message, waiting for it if need be.

@@ -45,15 +45,8 @@ impl Topic {
     /// A topic that keeps its newest `capacity` messages; 0 counts as 1. They stay in memory until newer ones replace them.
     #[must_use]
     pub fn new(capacity: usize) -> Topic {
-        let shared = Shared {
-            ring: Ring::new(capacity),
-            subscribers: AtomicUsize::new(0),
-        };
-        Topic {
-            handle: Arc::new(Handle {
-                shared: Arc::new(shared),
-            }),
-        }
+        let shared = Shared { ring: Ring::new(capacity), subscribers: AtomicUsize::new(0) };
+        Topic { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
     }
 
     /// Publishes a frame to all subscribers and returns its id. Never waits for them.
@@ -84,10 +77,7 @@ impl Topic {
     #[must_use]
     pub fn history(&self, n: usize) -> Vec<Message> {
         let newest = self.shared().ring.last(n);
-        newest
-            .into_iter()
-            .map(|(id, data)| Message { id, data })
-            .collect()
+        newest.into_iter().map(|(id, data)| Message { id, data }).collect()
     }
 
     /// The id of the newest message; 0 if there was none yet.

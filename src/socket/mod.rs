@@ -89,11 +89,7 @@ impl Socket {
         buf: &mut [u8],
         peek: bool,
     ) -> io::Result<(usize, Option<SocketAddrAny>)> {
-        let flags = if peek {
-            RecvFlags::PEEK
-        } else {
-            RecvFlags::empty()
-        };
+        let flags = if peek { RecvFlags::PEEK } else { RecvFlags::empty() };
         calls::recv_from(&self.0, buf, flags, self.read_deadline()).map_err(|error| self.own(error))
     }
 

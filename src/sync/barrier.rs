@@ -54,10 +54,7 @@ impl Barrier {
     /// A barrier for `n` threads; 0 counts as 1.
     #[must_use]
     pub const fn new(n: usize) -> Barrier {
-        Barrier {
-            parties: n,
-            state: Monitor::new(State { come: 0, round: 0 }),
-        }
+        Barrier { parties: n, state: Monitor::new(State { come: 0, round: 0 }) }
     }
 
     /// Waits until `n` threads have come, this one included. The barrier is then as new.
@@ -92,8 +89,6 @@ impl fmt::Debug for Barrier {
 
 impl fmt::Debug for BarrierWaitResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BarrierWaitResult")
-            .field("is_leader", &self.is_leader())
-            .finish()
+        f.debug_struct("BarrierWaitResult").field("is_leader", &self.is_leader()).finish()
     }
 }

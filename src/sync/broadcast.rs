@@ -84,10 +84,7 @@ impl<T: Clone> Sender<T> {
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
         self.shared.receivers.fetch_add(1, Relaxed);
-        Receiver {
-            cursor: self.shared.ring.now(),
-            shared: Arc::clone(&self.shared),
-        }
+        Receiver { cursor: self.shared.ring.now(), shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -148,9 +145,7 @@ impl<T: Clone> Receiver<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
         self.shared.senders.fetch_add(1, Relaxed);
-        Sender {
-            shared: Arc::clone(&self.shared),
-        }
+        Sender { shared: Arc::clone(&self.shared) }
     }
 }
 

@@ -60,10 +60,7 @@ impl Condvar {
     #[must_use]
     #[inline]
     pub const fn new() -> Condvar {
-        Condvar {
-            waiters: AtomicUsize::new(0),
-            queue: Monitor::new(()),
-        }
+        Condvar { waiters: AtomicUsize::new(0), queue: Monitor::new(()) }
     }
 
     /// Unlocks the mutex, waits for a notification, and locks the mutex again.

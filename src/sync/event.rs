@@ -39,10 +39,7 @@ impl Event {
     /// A new event, not set.
     #[must_use]
     pub const fn new() -> Event {
-        Event {
-            set: AtomicBool::new(false),
-            queue: Monitor::new(()),
-        }
+        Event { set: AtomicBool::new(false), queue: Monitor::new(()) }
     }
 
     /// Sets the flag and wakes all who wait, in the order in which they came.
@@ -93,8 +90,6 @@ impl Default for Event {
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event")
-            .field("set", &self.is_set())
-            .finish_non_exhaustive()
+        f.debug_struct("Event").field("set", &self.is_set()).finish_non_exhaustive()
     }
 }

@@ -42,10 +42,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// A value that `f` will make.
     #[inline]
     pub const fn new(f: F) -> LazyLock<T, F> {
-        LazyLock {
-            once: Once::new(),
-            state: UnsafeCell::new(State::Start(f)),
-        }
+        LazyLock { once: Once::new(), state: UnsafeCell::new(State::Start(f)) }
     }
 
     /// The value; made now if need be. While one caller makes it, the others wait. `*lazy` does the same.

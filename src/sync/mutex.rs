@@ -54,11 +54,7 @@ impl<T> Mutex<T> {
     /// A new mutex, unlocked.
     #[inline]
     pub const fn new(value: T) -> Mutex<T> {
-        Mutex {
-            raw: RawMutex::new(),
-            poison: Flag::new(),
-            data: UnsafeCell::new(value),
-        }
+        Mutex { raw: RawMutex::new(), poison: Flag::new(), data: UnsafeCell::new(value) }
     }
 
     /// Consumes the mutex and returns the data.
@@ -91,11 +87,7 @@ impl<T: ?Sized> Mutex<T> {
     /// `WouldBlock` if it is held; `Poisoned`, with the guard, if it was taken and is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        if self.raw.try_lock() {
-            Ok(self.guard()?)
-        } else {
-            Err(TryLockError::WouldBlock)
-        }
+        if self.raw.try_lock() { Ok(self.guard()?) } else { Err(TryLockError::WouldBlock) }
     }
 
     /// Whether a panic has passed a guard. Without the lock the answer may be out of date at once.
@@ -122,11 +114,7 @@ impl<T: ?Sized> Mutex<T> {
     /// To be called by whoever has just taken `raw`.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
-        let guard = MutexGuard {
-            lock: self,
-            entry: self.poison.enter(),
-            not_send: PhantomData,
-        };
+        let guard = MutexGuard { lock: self, entry: self.poison.enter(), not_send: PhantomData };
         self.poison.wrap(guard)
     }
 }

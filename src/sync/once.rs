@@ -59,10 +59,7 @@ impl Once {
     #[must_use]
     #[inline]
     pub const fn new() -> Once {
-        Once {
-            state: AtomicU8::new(INCOMPLETE),
-            queue: Monitor::new(()),
-        }
+        Once { state: AtomicU8::new(INCOMPLETE), queue: Monitor::new(()) }
     }
 
     /// Runs `f` if nothing has run yet; returns when something has.
@@ -128,9 +125,7 @@ impl Once {
             }
         };
         let run = Run { once: self, before };
-        f(&OnceState {
-            poisoned: before == POISONED,
-        });
+        f(&OnceState { poisoned: before == POISONED });
         run.complete();
     }
 
@@ -174,11 +169,7 @@ impl Run<'_> {
 impl Drop for Run<'_> {
     /// Only reached when `f` unwinds.
     fn drop(&mut self) {
-        self.once.settle(if hub::unwinding_quietly() {
-            self.before
-        } else {
-            POISONED
-        });
+        self.once.settle(if hub::unwinding_quietly() { self.before } else { POISONED });
     }
 }
 
@@ -204,8 +195,6 @@ impl fmt::Debug for Once {
 
 impl fmt::Debug for OnceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OnceState")
-            .field("poisoned", &self.poisoned)
-            .finish()
+        f.debug_struct("OnceState").field("poisoned", &self.poisoned).finish()
     }
 }

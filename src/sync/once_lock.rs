@@ -35,10 +35,7 @@ impl<T> OnceLock<T> {
     #[must_use]
     #[inline]
     pub const fn new() -> OnceLock<T> {
-        OnceLock {
-            once: Once::new(),
-            value: UnsafeCell::new(None),
-        }
+        OnceLock { once: Once::new(), value: UnsafeCell::new(None) }
     }
 
     /// The value, if there is one. Never waits.
@@ -122,8 +119,7 @@ impl<T> From<T> for OnceLock<T> {
 
 impl<T: Clone> Clone for OnceLock<T> {
     fn clone(&self) -> OnceLock<T> {
-        self.get()
-            .map_or_else(OnceLock::new, |value| OnceLock::from(value.clone()))
+        self.get().map_or_else(OnceLock::new, |value| OnceLock::from(value.clone()))
     }
 }
 

@@ -24,17 +24,13 @@ pub(super) struct Entry {
 
 impl Flag {
     pub(super) const fn new() -> Flag {
-        Flag {
-            failed: AtomicBool::new(false),
-        }
+        Flag { failed: AtomicBool::new(false) }
     }
 
     /// To be called with the lock held, when making a guard.
     #[inline]
     pub(super) fn enter(&self) -> Entry {
-        Entry {
-            panicking: thread::panicking(),
-        }
+        Entry { panicking: thread::panicking() }
     }
 
     /// To be called with the lock still held, when the guard ends.
@@ -57,10 +53,6 @@ impl Flag {
     /// Wraps what the lock gives out as std does.
     #[inline]
     pub(super) fn wrap<G>(&self, inner: G) -> Result<G, PoisonError<G>> {
-        if self.get() {
-            Err(PoisonError::new(inner))
-        } else {
-            Ok(inner)
-        }
+        if self.get() { Err(PoisonError::new(inner)) } else { Ok(inner) }
     }
 }

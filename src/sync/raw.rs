@@ -40,17 +40,12 @@ pub(super) struct RawMutex {
 
 impl RawMutex {
     pub(super) const fn new() -> RawMutex {
-        RawMutex {
-            state: AtomicU8::new(FREE),
-            queue: Monitor::new(()),
-        }
+        RawMutex { state: AtomicU8::new(FREE), queue: Monitor::new(()) }
     }
 
     #[inline]
     pub(super) fn try_lock(&self) -> bool {
-        self.state
-            .compare_exchange(FREE, HELD, Acquire, Relaxed)
-            .is_ok()
+        self.state.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
     }
 
     /// Unwinds, without the lock, when interrupted while it waits.
@@ -68,11 +63,7 @@ impl RawMutex {
         loop {
             match self.state.load(Relaxed) {
                 FREE if self.try_lock() => return Ok(()),
-                HELD if self
-                    .state
-                    .compare_exchange(HELD, CONTENDED, Relaxed, Relaxed)
-                    .is_ok() =>
-                {
+                HELD if self.state.compare_exchange(HELD, CONTENDED, Relaxed, Relaxed).is_ok() => {
                     break;
                 }
                 CONTENDED => break,
@@ -85,11 +76,7 @@ impl RawMutex {
     /// Only for whoever holds the lock.
     #[inline]
     pub(super) fn unlock(&self) {
-        if self
-            .state
-            .compare_exchange(HELD, FREE, Release, Relaxed)
-            .is_err()
-        {
+        if self.state.compare_exchange(HELD, FREE, Release, Relaxed).is_err() {
             self.unlock_contended();
         }
     }

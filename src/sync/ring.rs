@@ -68,15 +68,8 @@ impl<M> State<M> {
 impl<M: Clone> Ring<M> {
     /// A capacity of 0 counts as 1.
     pub(crate) fn new(capacity: usize) -> Ring<M> {
-        let state = State {
-            kept: VecDeque::new(),
-            newest: 0,
-            closed: false,
-        };
-        Ring {
-            capacity: capacity.max(1),
-            state: Monitor::new(state),
-        }
+        let state = State { kept: VecDeque::new(), newest: 0, closed: false };
+        Ring { capacity: capacity.max(1), state: Monitor::new(state) }
     }
 
     /// The id of the message, or `None` if the ring is closed. Wakes all who wait.
@@ -110,10 +103,7 @@ impl<M: Clone> Ring<M> {
 
     /// A cursor for what is yet to come.
     pub(crate) fn now(&self) -> Cursor {
-        Cursor {
-            seen: Cell::new(self.newest()),
-            late: Cell::new(None),
-        }
+        Cursor { seen: Cell::new(self.newest()), late: Cell::new(None) }
     }
 
     /// A cursor for what came after `id`. An id that has not been given out yet is one that we know nothing of: the reader
@@ -121,16 +111,10 @@ impl<M: Clone> Ring<M> {
     pub(crate) fn after(&self, id: u64) -> Cursor {
         let state = self.state.lock();
         if id <= state.newest {
-            return Cursor {
-                seen: Cell::new(id),
-                late: Cell::new(None),
-            };
+            return Cursor { seen: Cell::new(id), late: Cell::new(None) };
         }
         let seen = state.before_oldest();
-        Cursor {
-            seen: Cell::new(seen),
-            late: Cell::new(Some(seen)),
-        }
+        Cursor { seen: Cell::new(seen), late: Cell::new(Some(seen)) }
     }
 
     /// The newest `n` with their ids, oldest first; fewer if fewer are kept.

@@ -45,9 +45,7 @@ impl Semaphore {
     /// A semaphore with `permits` to give out; 0 is allowed.
     #[must_use]
     pub const fn new(permits: usize) -> Semaphore {
-        Semaphore {
-            free: Monitor::new(permits),
-        }
+        Semaphore { free: Monitor::new(permits) }
     }
 
     /// Takes a permit, waiting for one if need be.
@@ -63,30 +61,23 @@ impl Semaphore {
 
     /// Takes a permit, waiting for one for at most `timeout`. `None` if the time ran out.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
-        self.take_timeout(timeout)
-            .then(|| Permit { semaphore: self })
+        self.take_timeout(timeout).then(|| Permit { semaphore: self })
     }
 
     /// As [`acquire`](Semaphore::acquire), with a permit that may travel, for example into a green thread.
     pub fn acquire_owned(self: &Arc<Semaphore>) -> OwnedPermit {
         self.take();
-        OwnedPermit {
-            semaphore: Some(Arc::clone(self)),
-        }
+        OwnedPermit { semaphore: Some(Arc::clone(self)) }
     }
 
     /// As [`try_acquire`](Semaphore::try_acquire), with a permit that may travel.
     pub fn try_acquire_owned(self: &Arc<Semaphore>) -> Option<OwnedPermit> {
-        self.try_take().then(|| OwnedPermit {
-            semaphore: Some(Arc::clone(self)),
-        })
+        self.try_take().then(|| OwnedPermit { semaphore: Some(Arc::clone(self)) })
     }
 
     /// As [`acquire_timeout`](Semaphore::acquire_timeout), with a permit that may travel.
     pub fn acquire_timeout_owned(self: &Arc<Semaphore>, timeout: Duration) -> Option<OwnedPermit> {
-        self.take_timeout(timeout).then(|| OwnedPermit {
-            semaphore: Some(Arc::clone(self)),
-        })
+        self.take_timeout(timeout).then(|| OwnedPermit { semaphore: Some(Arc::clone(self)) })
     }
 
     /// Puts one more permit into circulation: to the longest waiter if there is one.
@@ -96,9 +87,7 @@ impl Semaphore {
     pub fn release(&self) {
         let mut free = self.free.lock();
         if !free.wake_one(0) {
-            *free = free
-                .checked_add(1)
-                .expect("more permits than can be counted");
+            *free = free.checked_add(1).expect("more permits than can be counted");
         }
     }
 
@@ -135,9 +124,7 @@ impl Semaphore {
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Semaphore")
-            .field("available", &self.available())
-            .finish_non_exhaustive()
+        f.debug_struct("Semaphore").field("available", &self.available()).finish_non_exhaustive()
     }
 }
 

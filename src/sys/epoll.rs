@@ -22,6 +22,8 @@ pub(crate) struct Epoll {
 pub(crate) struct Readiness {
     pub(crate) read: bool,
     pub(crate) write: bool,
+    /// The peer sends no more, or the socket broke: no further edge need come, and no read will say EAGAIN.
+    pub(crate) ended: bool,
 }
 
 /// Room for the events of one wait.
@@ -101,6 +103,7 @@ impl Epoll {
                 Readiness {
                     read: flags.intersects(EventFlags::IN | EventFlags::RDHUP | broken),
                     write: flags.intersects(EventFlags::OUT | broken),
+                    ended: flags.intersects(EventFlags::RDHUP | broken),
                 },
             );
         }

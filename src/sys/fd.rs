@@ -30,11 +30,7 @@ pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Blocks this OS thread until `fd` is ready for reading (or for writing), or `timeout` has passed. True: ready.
-pub(crate) fn poll(
-    fd: BorrowedFd<'_>,
-    write: bool,
-    timeout: Option<Duration>,
-) -> io::Result<bool> {
+pub(crate) fn poll(fd: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) -> io::Result<bool> {
     let timeout = timeout.map(|t| Timespec {
         tv_sec: t.as_secs().min(i64::from(i32::MAX) as u64) as i64,
         tv_nsec: t.subsec_nanos().into(),

@@ -44,7 +44,10 @@ impl Mapping {
     }
 
     fn range(&self, offset: usize, len: usize) -> *mut c_void {
-        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "range leaves the mapping");
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len),
+            "range leaves the mapping"
+        );
         // SAFETY: the assertion keeps the result inside the mapping.
         unsafe { self.start.as_ptr().add(offset).cast() }
     }

@@ -35,12 +35,7 @@ pub(crate) fn send_vectored(
     flags: SendFlags,
 ) -> io::Result<usize> {
     let flags = flags | SendFlags::NOSIGNAL;
-    Ok(net::sendmsg(
-        fd,
-        bufs,
-        &mut SendAncillaryBuffer::default(),
-        flags,
-    )?)
+    Ok(net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), flags)?)
 }
 
 pub(crate) fn recv_from(
@@ -88,20 +83,12 @@ pub(crate) fn set_timeout(
     send: bool,
     timeout: Option<std::time::Duration>,
 ) -> io::Result<()> {
-    let which = if send {
-        net::sockopt::Timeout::Send
-    } else {
-        net::sockopt::Timeout::Recv
-    };
+    let which = if send { net::sockopt::Timeout::Send } else { net::sockopt::Timeout::Recv };
     Ok(net::sockopt::set_socket_timeout(fd, which, timeout)?)
 }
 
 /// What [`set_timeout`] set, or whoever had the socket before.
 pub(crate) fn timeout(fd: BorrowedFd<'_>, send: bool) -> io::Result<Option<std::time::Duration>> {
-    let which = if send {
-        net::sockopt::Timeout::Send
-    } else {
-        net::sockopt::Timeout::Recv
-    };
+    let which = if send { net::sockopt::Timeout::Send } else { net::sockopt::Timeout::Recv };
     Ok(net::sockopt::socket_timeout(fd, which)?)
 }

@@ -126,11 +126,8 @@ impl AltStack {
             return AltStack { memory: None };
         }
         let mut memory = vec![0u8; Self::SIZE].into_boxed_slice();
-        let stack = libc::stack_t {
-            ss_sp: memory.as_mut_ptr().cast(),
-            ss_flags: 0,
-            ss_size: Self::SIZE,
-        };
+        let stack =
+            libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: Self::SIZE };
         // SAFETY: the memory outlives its use: `drop` disables it before the box goes.
         unsafe { libc::sigaltstack(&stack, ptr::null_mut()) };
         AltStack { memory: Some(memory) }
@@ -140,7 +137,8 @@ impl AltStack {
 impl Drop for AltStack {
     fn drop(&mut self) {
         if self.memory.is_some() {
-            let off = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+            let off =
+                libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
             // SAFETY: disables the stack that `ensure` installed on this thread.
             unsafe { libc::sigaltstack(&off, ptr::null_mut()) };
         }

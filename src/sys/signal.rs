@@ -47,12 +47,8 @@ struct Users {
 }
 
 /// Also held by whoever takes or gives back a slot.
-static USERS: Lock<[Users; SIGNALS]> = Lock::new(
-    [Users {
-        count: 0,
-        previous: MaybeUninit::uninit(),
-    }; SIGNALS],
-);
+static USERS: Lock<[Users; SIGNALS]> =
+    Lock::new([Users { count: 0, previous: MaybeUninit::uninit() }; SIGNALS]);
 
 /// The right to be told of some signals, which do nothing else as long as it is there.
 #[derive(Debug)]
@@ -70,15 +66,10 @@ impl Watch {
             wants |= bit(signal)?;
         }
         if wants == 0 {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "no signal to wait for",
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "no signal to wait for"));
         }
         let mut users = USERS.lock();
-        let Some(slot) = TABLE
-            .iter()
-            .position(|slot| slot.wants.load(Ordering::SeqCst) == 0)
+        let Some(slot) = TABLE.iter().position(|slot| slot.wants.load(Ordering::SeqCst) == 0)
         else {
             return Err(io::Error::other("too many signal watches at once"));
         };
@@ -154,10 +145,7 @@ fn bit(signal: i32) -> io::Result<u64> {
     // Faults must not be waited for: the thread that waits could be the one that has to run the handler.
     let fault = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL].contains(&signal);
     if fault || !(1..=SIGNALS as i32).contains(&signal) {
-        return Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "this signal cannot be waited for",
-        ));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "this signal cannot be waited for"));
     }
     Ok(1 << index(signal))
 }

@@ -34,36 +34,17 @@ impl From<Kind> for SocketType {
 
 /// A socket of the family of `addr`.
 pub(crate) fn inet(addr: &SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
-    let family = if addr.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    Ok(net::socket_with(
-        family,
-        kind.into(),
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(net::socket_with(family, kind.into(), SocketFlags::CLOEXEC, None)?)
 }
 
 pub(crate) fn unix(kind: Kind) -> io::Result<OwnedFd> {
-    Ok(net::socket_with(
-        AddressFamily::UNIX,
-        kind.into(),
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+    Ok(net::socket_with(AddressFamily::UNIX, kind.into(), SocketFlags::CLOEXEC, None)?)
 }
 
 /// Two sockets, connected to each other.
 pub(crate) fn unix_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(net::socketpair(
-        AddressFamily::UNIX,
-        kind.into(),
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+    Ok(net::socketpair(AddressFamily::UNIX, kind.into(), SocketFlags::CLOEXEC, None)?)
 }
 
 pub(crate) fn bind(fd: BorrowedFd<'_>, addr: &SocketAddrAny) -> io::Result<()> {
@@ -179,10 +160,7 @@ pub(crate) fn set_reuse_port(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Closing resets the connection instead of ending it properly: the peer sees an error, not an end.
 pub(crate) fn set_reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(sockopt::set_socket_linger(
-        fd,
-        Some(std::time::Duration::ZERO),
-    )?)
+    Ok(sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO))?)
 }
 
 /// An IPv6 socket leaves the port to IPv4 sockets, or serves both.
@@ -221,20 +199,13 @@ mod tests {
             assert_eq!(back.as_abstract_name(), addr.as_abstract_name());
         }
         assert!(to_unix(None).unwrap().is_unnamed());
-        assert!(
-            to_unix(Some(from_unix(&unnamed().unwrap()).unwrap()))
-                .unwrap()
-                .is_unnamed()
-        );
+        assert!(to_unix(Some(from_unix(&unnamed().unwrap()).unwrap())).unwrap().is_unnamed());
     }
 
     #[test]
     fn families_do_not_mix() {
         let inet: SocketAddrAny = "127.0.0.1:1".parse::<SocketAddr>().unwrap().into();
-        assert_eq!(
-            to_unix(Some(inet.clone())).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(to_unix(Some(inet.clone())).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(to_inet(Some(inet)).unwrap().port(), 1);
         assert_eq!(to_inet(None).unwrap_err().kind(), ErrorKind::InvalidInput);
     }

@@ -2,12 +2,10 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::marker::PhantomData;
-use std::sync::Arc;
 
-use super::join::{JoinHandle, LocalJoinHandle, Packet, job, local_job};
-use super::{Scope, ScopedJoinHandle, Thread, hub};
-use crate::fiber::Fiber;
+use super::join::{JoinHandle, LocalJoinHandle, ScopedJoinHandle, Task};
+use super::{Scope, Thread, hub};
+use crate::fiber::{Fiber, Job};
 use crate::hub::Place;
 use crate::hub::runtime;
 
@@ -67,11 +65,13 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let packet = Packet::new();
-        let job = Box::new(job(f, packet.clone()));
+        let task = Task::new(f, (), None);
         let place = self.worker.map_or(Place::Anywhere, Place::Worker);
         let (name, stack_size) = self.finish();
-        launch(Fiber::new(name, stack_size, job), packet, place)
+        let fiber = Fiber::new(name, stack_size, Job::new(task.clone()));
+        let thread = Thread { inner: hub::Thread::Green(fiber.clone()) };
+        hub::spawn(fiber, place)?;
+        Ok(JoinHandle { thread, task })
     }
 
     /// Starts `f` as [`spawn_local`](super::spawn_local) does.
@@ -90,11 +90,12 @@ impl Builder {
                 "spawn_local starts on the caller's worker, and an OS thread is none: use spawn, or sward::run",
             ));
         }
-        let packet = Packet::new();
-        let job = local_job(f, packet.clone());
+        let task = Task::new(f, (), None);
         let (name, stack_size) = self.finish();
-        let handle = launch(Fiber::new_local(name, stack_size, job), packet, Place::Here)?;
-        Ok(LocalJoinHandle { handle, stays: PhantomData })
+        let fiber = Fiber::new(name, stack_size, Job::new_local(task.clone()));
+        let thread = Thread { inner: hub::Thread::Green(fiber.clone()) };
+        hub::spawn(fiber, Place::Here)?;
+        Ok(LocalJoinHandle { thread, task })
     }
 
     /// Starts `f` in a scope, as [`Scope::spawn`](super::Scope::spawn) does.
@@ -123,15 +124,4 @@ impl Builder {
         );
         (name, self.stack_size.unwrap_or_else(runtime::stack_size))
     }
-}
-
-/// Gives `fiber` to the runtime.
-pub(super) fn launch<T>(
-    fiber: Arc<Fiber>,
-    packet: Arc<Packet<T>>,
-    place: Place,
-) -> io::Result<JoinHandle<T>> {
-    let thread = Thread { inner: hub::Thread::Green(fiber.clone()) };
-    hub::spawn(fiber, place)?;
-    Ok(JoinHandle { thread, packet })
 }

@@ -3,14 +3,12 @@
 
 use std::any::Any;
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Thread;
-use crate::fiber::Job;
+use crate::fiber::Body;
 use crate::hub::park::Unwind;
 use crate::hub::{self, runtime};
 use crate::wait::Monitor;
@@ -31,23 +29,46 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-enum Outcome<T> {
-    Pending,
-    Done(Result<T>),
-    Taken,
-}
-
-/// Where a green thread leaves its result.
-pub(super) struct Packet<T> {
-    outcome: Monitor<Outcome<T>>,
+/// A green thread's closure and, later, its result: one allocation for both. `E` is dropped when all is over.
+pub(super) struct Task<F, T, E = ()> {
+    state: Monitor<State<F, T, E>>,
     /// Of a scope: set if a panic is dropped unseen.
     unseen_panic: Option<Arc<AtomicBool>>,
 }
 
-impl<T> Drop for Packet<T> {
+enum State<F, T, E> {
+    Waiting(F, E),
+    Running,
+    Done(Result<T>),
+    Taken,
+}
+
+impl<F, T, E> Task<F, T, E> {
+    pub(super) fn new(f: F, end: E, unseen_panic: Option<Arc<AtomicBool>>) -> Arc<Self> {
+        Arc::new(Task { state: Monitor::new(State::Waiting(f, end)), unseen_panic })
+    }
+
+    fn take_closure(&self) -> Option<(F, E)> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Running) {
+            State::Waiting(f, end) => Some((f, end)),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    fn complete(&self, result: Result<T>) {
+        let mut state = self.state.lock();
+        *state = State::Done(result);
+        state.wake_all(0);
+    }
+}
+
+impl<F, T, E> Drop for Task<F, T, E> {
     fn drop(&mut self) {
-        if let (Some(flag), Outcome::Done(Err(payload))) =
-            (&self.unseen_panic, self.outcome.get_mut())
+        if let (Some(flag), State::Done(Err(payload))) = (&self.unseen_panic, self.state.get_mut())
             && !payload.is::<Cancelled>()
         {
             flag.store(true, Ordering::Relaxed);
@@ -55,77 +76,9 @@ impl<T> Drop for Packet<T> {
     }
 }
 
-impl<T> Packet<T> {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Packet { outcome: Monitor::new(Outcome::Pending), unseen_panic: None })
-    }
-
-    pub(super) fn scoped(unseen_panic: Arc<AtomicBool>) -> Arc<Self> {
-        let outcome = Monitor::new(Outcome::Pending);
-        Arc::new(Packet { outcome, unseen_panic: Some(unseen_panic) })
-    }
-
-    fn complete(&self, result: Result<T>) {
-        let mut outcome = self.outcome.lock();
-        *outcome = Outcome::Done(result);
-        outcome.wake_all(0);
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        !matches!(*self.outcome.lock(), Outcome::Pending)
-    }
-
-    /// Waits for the end. `masked`: whatever happens to the caller meanwhile.
-    pub(super) fn wait(&self, masked: bool) {
-        let outcome = self.outcome.lock();
-        if !matches!(*outcome, Outcome::Pending) {
-            return;
-        }
-        if masked {
-            outcome.wait_masked(0);
-        } else if let Err(why) = outcome.wait(0, None) {
-            why.unwind();
-        }
-    }
-
-    pub(super) fn take(&self) -> Result<T> {
-        let outcome = std::mem::replace(&mut *self.outcome.lock(), Outcome::Taken);
-        match outcome {
-            Outcome::Done(result) => result,
-            // OK because `take` follows `wait` and handles are consumed by it.
-            Outcome::Pending | Outcome::Taken => unreachable!("taken once, when done"),
-        }
-    }
-}
-
-/// Reports the result of a job, also when the job is dropped without having run.
-struct Report<T> {
-    packet: Option<Arc<Packet<T>>>,
-}
-
-impl<T> Report<T> {
-    fn done(mut self, result: Result<T>) {
-        if let Some(packet) = self.packet.take() {
-            packet.complete(result);
-        }
-    }
-}
-
-impl<T> Drop for Report<T> {
-    fn drop(&mut self) {
-        if let Some(packet) = self.packet.take() {
-            packet.complete(Err(Box::new(Cancelled)));
-        }
-    }
-}
-
-/// What a green thread runs: `f`, then the destructors of its locals, then the report.
-pub(super) fn job<F, T>(f: F, packet: Arc<Packet<T>>) -> impl FnOnce()
-where
-    F: FnOnce() -> T,
-{
-    let report = Report { packet: Some(packet) };
-    move || {
+impl<F: FnOnce() -> T, T, E> Body for Task<F, T, E> {
+    fn run(self: Arc<Self>) {
+        let Some((f, end)) = self.take_closure() else { return };
         let result = catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
             match hub::park::caught(&*payload) {
                 Some(Unwind::Cancelled) => Box::new(Cancelled) as Box<dyn Any + Send>,
@@ -134,23 +87,63 @@ where
             }
         });
         runtime::clear_locals();
-        report.done(result);
+        self.complete(result);
+        // In this order: with our count of the task may go the result, and that may borrow what `end` guards.
+        drop(self);
+        drop(end);
+    }
+
+    fn abandon(self: Arc<Self>) {
+        let Some((f, end)) = self.take_closure() else { return };
+        drop(f);
+        self.complete(Err(Box::new(Cancelled)));
+        drop(self);
+        drop(end);
     }
 }
 
-/// The same with its type erased.
-pub(super) fn local_job<F, T>(f: F, packet: Arc<Packet<T>>) -> Job
-where
-    F: FnOnce() -> T + 'static,
-    T: 'static,
-{
-    Box::new(job(f, packet))
+/// The result's side of a task.
+pub(super) trait Outcome<T> {
+    fn is_done(&self) -> bool;
+    /// Waits for the end, unless interrupted.
+    fn wait(&self) -> std::result::Result<(), hub::Interrupt>;
+    fn take(&self) -> Result<T>;
+}
+
+impl<F, T, E> Outcome<T> for Task<F, T, E> {
+    fn is_done(&self) -> bool {
+        matches!(*self.state.lock(), State::Done(_) | State::Taken)
+    }
+
+    fn wait(&self) -> std::result::Result<(), hub::Interrupt> {
+        let state = self.state.lock();
+        match *state {
+            State::Done(_) | State::Taken => Ok(()),
+            State::Waiting(..) | State::Running => state.wait(0, None),
+        }
+    }
+
+    fn take(&self) -> Result<T> {
+        let state = std::mem::replace(&mut *self.state.lock(), State::Taken);
+        match state {
+            State::Done(result) => result,
+            // OK because `take` follows `wait`, and handles are consumed by it.
+            _ => unreachable!("taken once, when done"),
+        }
+    }
+}
+
+fn join<T>(task: &dyn Outcome<T>) -> Result<T> {
+    if let Err(why) = task.wait() {
+        why.unwind();
+    }
+    task.take()
 }
 
 /// The right to join a green thread. Dropping it detaches the green thread, which goes on.
 pub struct JoinHandle<T> {
     pub(super) thread: Thread,
-    pub(super) packet: Arc<Packet<T>>,
+    pub(super) task: Arc<dyn Outcome<T> + Send + Sync>,
 }
 
 impl<T> JoinHandle<T> {
@@ -162,13 +155,12 @@ impl<T> JoinHandle<T> {
     /// # Panics
     /// Unwinds if the caller's time-out elapses or if it is cancelled; the green thread goes on then.
     pub fn join(self) -> Result<T> {
-        self.packet.wait(false);
-        self.packet.take()
+        join(&*self.task)
     }
 
     /// Whether it has ended: `join` would not wait.
     pub fn is_finished(&self) -> bool {
-        self.packet.is_done()
+        self.task.is_done()
     }
 
     /// The green thread's handle.
@@ -210,9 +202,9 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// The right to join a green thread of [`spawn_local`](super::spawn_local); stays on its worker.
 pub struct LocalJoinHandle<T> {
-    pub(super) handle: JoinHandle<T>,
-    /// The result may not be `Send`.
-    pub(super) stays: PhantomData<Rc<()>>,
+    pub(super) thread: Thread,
+    /// Not `Send`, like what it may hold.
+    pub(super) task: Arc<dyn Outcome<T>>,
 }
 
 impl<T> LocalJoinHandle<T> {
@@ -221,27 +213,64 @@ impl<T> LocalJoinHandle<T> {
     /// # Errors
     /// As [`JoinHandle::join`].
     pub fn join(self) -> Result<T> {
-        self.handle.join()
+        join(&*self.task)
     }
 
     /// As [`JoinHandle::is_finished`].
     pub fn is_finished(&self) -> bool {
-        self.handle.is_finished()
+        self.task.is_done()
     }
 
     /// As [`JoinHandle::thread`].
     pub fn thread(&self) -> &Thread {
-        self.handle.thread()
+        &self.thread
     }
 
     /// As [`JoinHandle::cancel`].
     pub fn cancel(&self) {
-        self.handle.cancel();
+        cancel(&self.thread);
     }
 }
 
 impl<T> fmt::Debug for LocalJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalJoinHandle").field("thread", self.thread()).finish_non_exhaustive()
+        f.debug_struct("LocalJoinHandle").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+/// The right to join a green thread of a [`scope`](super::scope()).
+pub struct ScopedJoinHandle<'scope, T> {
+    pub(super) thread: Thread,
+    pub(super) task: Arc<dyn Outcome<T> + Send + Sync + 'scope>,
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// As [`JoinHandle::join`].
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`].
+    pub fn join(self) -> Result<T> {
+        join(&*self.task)
+    }
+
+    /// As [`JoinHandle::is_finished`].
+    pub fn is_finished(&self) -> bool {
+        self.task.is_done()
+    }
+
+    /// As [`JoinHandle::thread`].
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    /// As [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        cancel(&self.thread);
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("thread", &self.thread).finish_non_exhaustive()
     }
 }

@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use crate::hub::{self, Interrupt};
 
 pub use builder::Builder;
-pub use join::{Cancelled, JoinHandle, LocalJoinHandle, Result};
+pub use join::{Cancelled, JoinHandle, LocalJoinHandle, Result, ScopedJoinHandle};
 pub use local::LocalKey;
-pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use scope::{Scope, scope};
 
 /// Starts `f` on a green thread and returns a handle to join it.
 ///
@@ -178,7 +178,10 @@ impl Thread {
 
 impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Thread").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("Thread")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 

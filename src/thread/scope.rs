@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::join::{JoinHandle, Packet, Result, cancel, job};
-use super::{Builder, Thread, builder, hub};
-use crate::fiber::Fiber;
+use super::join::{ScopedJoinHandle, Task, cancel};
+use super::{Builder, Thread, hub};
+use crate::fiber::{Body, Fiber, Job};
 use crate::hub::Place;
 use crate::wait::Monitor;
 
@@ -120,7 +120,8 @@ impl Shared {
 
     fn cancel_all(&self) {
         let running = self.running.lock();
-        let threads: Vec<Thread> = running.threads.iter().map(|(_, thread)| thread.clone()).collect();
+        let threads: Vec<Thread> =
+            running.threads.iter().map(|(_, thread)| thread.clone()).collect();
         drop(running);
         threads.iter().for_each(cancel);
     }
@@ -148,69 +149,31 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let packet = Packet::scoped(self.shared.panicked.clone());
         let mut running = self.shared.running.lock();
         running.next += 1;
         let number = running.next;
         drop(running);
         let leave = Leave { shared: self.shared.clone(), number };
-        let body = job(f, packet.clone());
-        let job: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || {
-            let _leave = leave; // goes last
-            body();
-        });
-        // SAFETY: only the lifetime is changed. `scope` neither returns nor unwinds before `leave` is dropped,
-        // which comes after the closure, its locals and our count of the packet are gone.
-        let job = unsafe {
-            std::mem::transmute::<Box<dyn FnOnce() + Send + 'scope>, Box<dyn FnOnce() + Send>>(job)
+        let task = Task::new(f, leave, Some(self.shared.panicked.clone()));
+        let body: Arc<dyn Body + Send + Sync + 'scope> = task.clone();
+        // SAFETY: only the lifetime is changed. `scope` neither returns nor unwinds before `leave` is dropped, and
+        // the task does that last: after the closure, its locals and the job's count of the task are gone.
+        let body = unsafe {
+            std::mem::transmute::<
+                Arc<dyn Body + Send + Sync + 'scope>,
+                Arc<dyn Body + Send + Sync + 'static>,
+            >(body)
         };
-        let fiber = Fiber::new(name, stack_size, job);
+        let fiber = Fiber::new(name, stack_size, Job::new(body));
         let thread = Thread { inner: hub::Thread::Green(fiber.clone()) };
-        self.shared.running.lock().threads.push((number, thread));
-        let handle = builder::launch(fiber, packet, place)?;
-        Ok(ScopedJoinHandle { handle, scope: PhantomData })
+        self.shared.running.lock().threads.push((number, thread.clone()));
+        hub::spawn(fiber, place)?;
+        Ok(ScopedJoinHandle { thread, task })
     }
 }
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope").finish_non_exhaustive()
-    }
-}
-
-/// The right to join a green thread of a [`scope`].
-pub struct ScopedJoinHandle<'scope, T> {
-    handle: JoinHandle<T>,
-    scope: PhantomData<&'scope ()>,
-}
-
-impl<T> ScopedJoinHandle<'_, T> {
-    /// As [`JoinHandle::join`].
-    ///
-    /// # Errors
-    /// As [`JoinHandle::join`].
-    pub fn join(self) -> Result<T> {
-        self.handle.join()
-    }
-
-    /// As [`JoinHandle::is_finished`].
-    pub fn is_finished(&self) -> bool {
-        self.handle.is_finished()
-    }
-
-    /// As [`JoinHandle::thread`].
-    pub fn thread(&self) -> &Thread {
-        self.handle.thread()
-    }
-
-    /// As [`JoinHandle::cancel`].
-    pub fn cancel(&self) {
-        self.handle.cancel();
-    }
-}
-
-impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedJoinHandle").field("thread", self.thread()).finish_non_exhaustive()
     }
 }

@@ -3,11 +3,7 @@
 //! `cargo test --test browser -- --ignored`. The endpoints are tested without a browser in
 //! `tweet_feed.rs`.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "not library code"
-)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 #[path = "../tweet_feed_support/mod.rs"]
 mod support;
@@ -32,10 +28,7 @@ fn posts_filter_pause_and_recover() {
     let mut app = App::start(&["--rate", "20"]);
     let page = Browser::start();
     page.open(&app.base);
-    assert_eq!(
-        page.run("return document.querySelector('#source').textContent"),
-        "simulated"
-    );
+    assert_eq!(page.run("return document.querySelector('#source').textContent"), "simulated");
 
     // Posts arrive, the newest on top.
     wait_until("the first posts", || shown(&page) >= 10);
@@ -64,10 +57,7 @@ fn posts_filter_pause_and_recover() {
     let all_match = "return [...document.querySelectorAll('#feed > li')].filter(e => !e.hidden)
         .every(e => e.innerText.toLowerCase().includes('#cats'))";
     assert_eq!(page.run(all_match), true);
-    assert_eq!(
-        page.run("return new URL(location).searchParams.get('q')"),
-        "#CATS"
-    );
+    assert_eq!(page.run("return new URL(location).searchParams.get('q')"), "#CATS");
     type_in("");
     wait_until("all posts again", || shown(&page) >= 10);
 
@@ -75,9 +65,7 @@ fn posts_filter_pause_and_recover() {
     page.run("document.querySelector('#pause').click()");
     let top = page.run(first);
     let held = "const b = document.querySelector('#held'); return b.hidden ? '' : b.textContent";
-    wait_until("a count of new posts", || {
-        page.run(held).as_str().unwrap().contains("new post")
-    });
+    wait_until("a count of new posts", || page.run(held).as_str().unwrap().contains("new post"));
     assert_eq!(page.run(first), top, "nothing moves while paused");
     page.run("document.querySelector('#held').click()");
     wait_until("newer posts", || page.run(first) != top);

@@ -28,11 +28,7 @@ impl Browser {
             .by_ref()
             .map_while(Result::ok)
             .find_map(|line| {
-                line.rsplit_once("successfully on port ")?
-                    .1
-                    .trim_end_matches('.')
-                    .parse()
-                    .ok()
+                line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
             })
             .expect("chromedriver names its port");
         // Whatever else it says must be read, or it would wait for us some day.
@@ -56,11 +52,7 @@ impl Browser {
         .map(str::to_owned)
         .into();
         args.push(format!("user-data-dir={}", profile.display()));
-        let mut browser = Browser {
-            driver,
-            session: format!("http://127.0.0.1:{port}"),
-            profile,
-        };
+        let mut browser = Browser { driver, session: format!("http://127.0.0.1:{port}"), profile };
         let made = browser.post(
             "/session",
             &json!({"capabilities": {"alwaysMatch": {

@@ -22,96 +22,37 @@ fn passes(path: &str, code: &str) {
 
 #[test]
 fn arrows() {
-    finds(
-        "hub/mod.rs",
-        "use crate::net::TcpStream;",
-        "`hub` may not use `net`",
-    );
-    finds(
-        "net/udp.rs",
-        "use crate::sync::Mutex;",
-        "`net` may not use `sync`",
-    );
-    finds(
-        "io.rs",
-        "use crate::{hub, http::Request};",
-        "`io` may not use `http`",
-    );
-    finds(
-        "io.rs",
-        "fn f() { crate :: pubsub :: f() }",
-        "may not use `pubsub`",
-    );
-    finds(
-        "io.rs",
-        "use crate::{hub::{park, Thread}, sys, thread};",
-        "may not use `thread`",
-    );
-    finds(
-        "http/mod.rs",
-        "use crate::patch::install;",
-        "`http` may not use `patch`",
-    );
-    finds(
-        "patch/mod.rs",
-        "use crate::net::TcpStream;",
-        "`patch` may not use `net`",
-    );
-    passes(
-        "net/udp.rs",
-        "use crate::{hub::park, io, net::addr};\nuse crate::sys::socket;",
-    );
+    finds("hub/mod.rs", "use crate::net::TcpStream;", "`hub` may not use `net`");
+    finds("net/udp.rs", "use crate::sync::Mutex;", "`net` may not use `sync`");
+    finds("io.rs", "use crate::{hub, http::Request};", "`io` may not use `http`");
+    finds("io.rs", "fn f() { crate :: pubsub :: f() }", "may not use `pubsub`");
+    finds("io.rs", "use crate::{hub::{park, Thread}, sys, thread};", "may not use `thread`");
+    finds("http/mod.rs", "use crate::patch::install;", "`http` may not use `patch`");
+    finds("patch/mod.rs", "use crate::net::TcpStream;", "`patch` may not use `net`");
+    passes("net/udp.rs", "use crate::{hub::park, io, net::addr};\nuse crate::sys::socket;");
     passes("patch/mod.rs", "use crate::hub::park;");
 }
 
 #[test]
 fn comments_and_strings_are_no_arrows() {
-    passes(
-        "io.rs",
-        "/// See [`crate::http`].\n// crate::http\n/* /* crate::http */ crate::net */",
-    );
-    passes(
-        "io.rs",
-        r##"const A: &str = "crate::http"; const B: &str = r#"" crate::net "#;"##,
-    );
-    passes(
-        "io.rs",
-        r#"const A: [char; 3] = ['"', '\'', '\u{7f}']; fn f<'a>(_: &'a str) {} // "#,
-    );
-    finds(
-        "io.rs",
-        r#"const A: char = '"'; use crate::net; const B: char = '"';"#,
-        "`net`",
-    );
+    passes("io.rs", "/// See [`crate::http`].\n// crate::http\n/* /* crate::http */ crate::net */");
+    passes("io.rs", r##"const A: &str = "crate::http"; const B: &str = r#"" crate::net "#;"##);
+    passes("io.rs", r#"const A: [char; 3] = ['"', '\'', '\u{7f}']; fn f<'a>(_: &'a str) {} // "#);
+    finds("io.rs", r#"const A: char = '"'; use crate::net; const B: char = '"';"#, "`net`");
 }
 
 #[test]
 fn unlisted_modules() {
     finds("surprise.rs", "", "`surprise` has no row");
-    finds(
-        "lib.rs",
-        "mod sys;\npub mod surprise;",
-        "`surprise` has no row",
-    );
+    finds("lib.rs", "mod sys;\npub mod surprise;", "`surprise` has no row");
     passes("lib.rs", "mod sys;\npub mod net;\npub mod patch;");
 }
 
 #[test]
 fn re_exports() {
-    finds(
-        "http/mod.rs",
-        "fn f() { crate::spawn(g) }",
-        "`crate::spawn` is not a module",
-    );
-    finds(
-        "http/mod.rs",
-        "use crate::{net, Builder};",
-        "`crate::Builder` is not a module",
-    );
-    passes(
-        "http/mod.rs",
-        "pub(crate) use x::y; pub(in crate::http) fn f() {}",
-    );
+    finds("http/mod.rs", "fn f() { crate::spawn(g) }", "`crate::spawn` is not a module");
+    finds("http/mod.rs", "use crate::{net, Builder};", "`crate::Builder` is not a module");
+    passes("http/mod.rs", "pub(crate) use x::y; pub(in crate::http) fn f() {}");
 }
 
 #[test]
@@ -119,16 +60,8 @@ fn climbing() {
     finds("io.rs", "use super::net::TcpStream;", "climbs out");
     finds("net/mod.rs", "use super::sync;", "climbs out");
     finds("net/udp.rs", "use super::super::sync;", "climbs out");
-    finds(
-        "io.rs",
-        "mod tests { use super::*; } use super::*;",
-        "climbs out",
-    );
-    finds(
-        "io.rs",
-        "mod tests { use super::super::http; }",
-        "climbs out",
-    );
+    finds("io.rs", "mod tests { use super::*; } use super::*;", "climbs out");
+    finds("io.rs", "mod tests { use super::super::http; }", "climbs out");
     passes(
         "io.rs",
         "pub(super) fn f() { if x { } } mod tests { use super::*; fn g() { super::f() } }",
@@ -142,25 +75,14 @@ fn crates() {
     finds("io.rs", "use rustix::net::recv;", "crate `rustix`");
     finds("io.rs", "use ::rustix::net::recv;", "crate `rustix`");
     finds("thread/mod.rs", "use tokio;", "crate `tokio`");
-    finds(
-        "hub/mod.rs",
-        "use corosensei::Coroutine;",
-        "crate `corosensei`",
-    );
+    finds("hub/mod.rs", "use corosensei::Coroutine;", "crate `corosensei`");
     passes("sys/fd.rs", "use rustix::io; fn f() { libc::close(1) }");
-    passes(
-        "io.rs",
-        "use crate::sys::libc_like; fn may() {} fn f() { may() }",
-    );
+    passes("io.rs", "use crate::sys::libc_like; fn may() {} fn f() { may() }");
 }
 
 #[test]
 fn danger() {
-    finds(
-        "net/mod.rs",
-        "fn f() { unsafe { g() } }",
-        "`unsafe` has no address",
-    );
+    finds("net/mod.rs", "fn f() { unsafe { g() } }", "`unsafe` has no address");
     passes("fiber/mod.rs", "fn f() { unsafe { g() } }");
     passes("net/mod.rs", "fn unsafe_not() {} // unsafe");
     let mut found = Vec::new();

@@ -13,9 +13,7 @@ pub(crate) fn code_of(text: &str) -> String {
         }
     };
     let find = |from: usize, what: &str| {
-        text[from..]
-            .find(what)
-            .map_or(bytes.len(), |at| from + at + what.len())
+        text[from..].find(what).map_or(bytes.len(), |at| from + at + what.len())
     };
     let mut at = 0;
     while at < bytes.len() {
@@ -105,10 +103,7 @@ pub(crate) fn crate_names(code: &str) -> Vec<String> {
         };
         let Some(group) = rest.strip_prefix('{') else {
             names.extend(
-                words(&rest)
-                    .next()
-                    .filter(|(at, _)| *at == 0)
-                    .map(|(_, name)| name.to_owned()),
+                words(&rest).next().filter(|(at, _)| *at == 0).map(|(_, name)| name.to_owned()),
             );
             continue;
         };
@@ -133,10 +128,7 @@ pub(crate) fn crate_names(code: &str) -> Vec<String> {
 /// The names of `mod name;` and `mod name {`.
 pub(crate) fn declared_modules(code: &str) -> Vec<String> {
     let all: Vec<_> = words(code).collect();
-    all.windows(2)
-        .filter(|pair| pair[0].1 == "mod")
-        .map(|pair| pair[1].1.to_owned())
-        .collect()
+    all.windows(2).filter(|pair| pair[0].1 == "mod").map(|pair| pair[1].1.to_owned()).collect()
 }
 
 /// Whether `code` names the crate at the head of a path or in a `use`.
@@ -144,9 +136,7 @@ pub(crate) fn names_crate(code: &str, name: &str) -> bool {
     words(code).any(|(at, word)| {
         let before = code[..at].trim_end();
         let head = !before.ends_with("::")
-            || before
-                .trim_end_matches("::")
-                .ends_with([' ', '(', '<', '{', ';', '\n']);
+            || before.trim_end_matches("::").ends_with([' ', '(', '<', '{', ';', '\n']);
         let used = before.ends_with("use") && code[at + word.len()..].trim_start().starts_with(';');
         word == name && head && (used || after_path_separator(code, at, word).is_some())
     })

@@ -30,10 +30,7 @@ struct Running(Instant);
 impl Drop for Running {
     fn drop(&mut self) {
         let name = thread::current().name().unwrap_or("a test").to_string();
-        RUNNING
-            .lock()
-            .unwrap()
-            .retain(|(other, started)| *other != name || *started != self.0);
+        RUNNING.lock().unwrap().retain(|(other, started)| *other != name || *started != self.0);
     }
 }
 
@@ -41,10 +38,8 @@ fn look() {
     loop {
         thread::sleep(Duration::from_millis(500));
         let running = RUNNING.lock().unwrap();
-        let late: Vec<_> = running
-            .iter()
-            .filter(|(_, started)| started.elapsed() > LIMIT)
-            .collect();
+        let late: Vec<_> =
+            running.iter().filter(|(_, started)| started.elapsed() > LIMIT).collect();
         if !late.is_empty() {
             for (name, _) in late {
                 // Not `eprintln`, which the harness keeps for a report that it will not come to make.

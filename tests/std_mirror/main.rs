@@ -18,11 +18,7 @@
 //! is as good), `thread_local!` (`green_local!` is tested in `tests/gevent.rs`).
 
 // The point of this file is to compile each body several times, and the bodies are there to call what src must not.
-#![allow(
-    clippy::duplicate_mod,
-    clippy::disallowed_methods,
-    clippy::disallowed_types
-)]
+#![allow(clippy::duplicate_mod, clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod alarm;
 

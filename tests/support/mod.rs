@@ -9,7 +9,9 @@ pub fn alarm() {
     ONCE.call_once(|| {
         std::thread::spawn(|| {
             std::thread::sleep(Duration::from_secs(90));
-            eprintln!("alarm: the tests of this binary have not ended within 90 s; something hangs");
+            eprintln!(
+                "alarm: the tests of this binary have not ended within 90 s; something hangs"
+            );
             std::process::abort();
         });
     });

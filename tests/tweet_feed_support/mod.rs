@@ -56,17 +56,12 @@ impl App {
         if !args.contains(&"--addr") {
             command.args(["--addr", "127.0.0.1:0"]);
         }
-        let mut child = command
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
+        let mut child =
+            command.args(args).stdout(Stdio::piped()).spawn().expect("the example starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut said = || lines.next().expect("a line on stdout").expect("UTF-8");
         let first = said();
-        let base = first
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"));
+        let base = first.split_whitespace().find(|word| word.starts_with("http://"));
         let base = base.expect("an address").trim_end_matches('/').to_owned();
         let sim = first.contains("source sim").then(said);
         let sim = sim.map(|line| line.split_whitespace().last().unwrap_or("").to_owned());
@@ -78,14 +73,8 @@ impl App {
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut response = agent()
-            .get(format!("{}{path}", self.base))
-            .call()
-            .expect("an answer");
-        (
-            response.status().as_u16(),
-            response.body_mut().read_to_string().expect("a body"),
-        )
+        let mut response = agent().get(format!("{}{path}", self.base)).call().expect("an answer");
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"))
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {
@@ -101,10 +90,7 @@ impl App {
             request = request.header(*name, *value);
         }
         let mut response = request.send(body).expect("an answer");
-        (
-            response.status().as_u16(),
-            response.body_mut().read_to_string().expect("a body"),
-        )
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"))
     }
 
     /// Opens `/events`.
@@ -122,9 +108,7 @@ impl App {
     /// Sends a signal and waits for the end.
     pub(crate) fn signal(&mut self, name: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
         assert!(sent.expect("kill runs").success());
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {

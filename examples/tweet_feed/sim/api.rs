@@ -89,12 +89,7 @@ impl State {
                 }
                 Ok(rule) => {
                     let tag = item["tag"].as_str().unwrap_or("").to_owned();
-                    let stored = StoredRule {
-                        id: self.next_rule,
-                        value,
-                        tag,
-                        rule,
-                    };
+                    let stored = StoredRule { id: self.next_rule, value, tag, rule };
                     self.next_rule += 7;
                     created.push(describe(&stored));
                     self.rules.push(stored);
@@ -121,13 +116,8 @@ impl State {
         let asked = ids.len() + values.len();
         let before = self.rules.len();
         self.rules.retain(|rule| {
-            let by_id = ids
-                .iter()
-                .any(|id| id.as_str() == Some(&rule.id.to_string()));
-            !by_id
-                && !values
-                    .iter()
-                    .any(|value| value.as_str() == Some(&rule.value))
+            let by_id = ids.iter().any(|id| id.as_str() == Some(&rule.id.to_string()));
+            !by_id && !values.iter().any(|value| value.as_str() == Some(&rule.value))
         });
         let deleted = before - self.rules.len();
         answer(

@@ -31,15 +31,8 @@ pub(crate) fn hashtag(world: &Arc<World>, req: &mut Request<'_>) -> Response {
 
 fn open(world: &Arc<World>, req: &mut Request<'_>, tag: Option<String>) -> Response {
     let refused = world.refuse(req).map(|_| {
-        let why = if req.header("authorization").is_some() {
-            "Invalid"
-        } else {
-            "Missing"
-        };
-        (
-            401,
-            answer(401, &json!({"error": format!("{why} access token")})),
-        )
+        let why = if req.header("authorization").is_some() { "Invalid" } else { "Missing" };
+        (401, answer(401, &json!({"error": format!("{why} access token")})))
     });
     let ordered = world.lock().faults.answers.pop_front();
     let refused =
@@ -106,10 +99,7 @@ mod tests {
         for _ in 0..500 {
             let draft = talk.next();
             let event = encode(&draft, 1_767_261_600_250);
-            let data = event
-                .trim_end()
-                .strip_prefix("event: update\ndata: ")
-                .unwrap();
+            let data = event.trim_end().strip_prefix("event: update\ndata: ").unwrap();
             let post = parse::mastodon(&serde_json::from_str(data).unwrap(), "mastodon").unwrap();
             if draft.url.is_none() {
                 assert_eq!(post.content, draft.text);

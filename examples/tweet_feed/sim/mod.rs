@@ -92,11 +92,7 @@ impl Sim {
     pub(crate) fn start(addr: &str, config: SimConfig) -> io::Result<Sim> {
         let world = Arc::new(World::new(config));
         let server = Server::bind(addr)?;
-        let sim = Sim {
-            addr: server.local_addr()?,
-            handle: server.handle(),
-            world: world.clone(),
-        };
+        let sim = Sim { addr: server.local_addr()?, handle: server.handle(), world: world.clone() };
         thread::Builder::new().name("sim".into()).spawn(move || {
             if let Err(error) = server.serve(routes(&world)) {
                 eprintln!("tweet_feed: the simulator stopped: {error}");
@@ -131,12 +127,7 @@ impl World {
             visits: Vec::new(),
             ended: false,
         };
-        World {
-            config,
-            start: Instant::now(),
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        }
+        World { config, start: Instant::now(), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,9 +136,7 @@ impl World {
 
     /// `None` if the bearer token is right, else the answer.
     fn refuse(&self, req: &Request<'_>) -> Option<Response> {
-        let token = req
-            .header("authorization")
-            .and_then(|h| h.strip_prefix("Bearer "));
+        let token = req.header("authorization").and_then(|h| h.strip_prefix("Bearer "));
         if token == Some(self.config.token.as_str()) {
             return None;
         }
@@ -177,10 +166,8 @@ fn routes(world: &Arc<World>) -> Router {
 /// `GET /sim/connections`: when the stream was asked for, to check a client's back-off.
 fn visits(world: &Arc<World>, _req: &mut Request<'_>) -> Response {
     let visits = world.lock().visits.clone();
-    let list: Vec<Value> = visits
-        .iter()
-        .map(|(at, status)| json!({"at_ms": at, "status": status}))
-        .collect();
+    let list: Vec<Value> =
+        visits.iter().map(|(at, status)| json!({"at_ms": at, "status": status})).collect();
     answer(200, &Value::Array(list))
 }
 

@@ -5,11 +5,7 @@
 
 /// An author: id, handle, name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Author(
-    pub(crate) u32,
-    pub(crate) &'static str,
-    pub(crate) &'static str,
-);
+pub(crate) struct Author(pub(crate) u32, pub(crate) &'static str, pub(crate) &'static str);
 
 /// What the page tracks when it is not told otherwise: one of these occurs in each post.
 pub(crate) const TOPICS: &[&str] = &[
@@ -115,14 +111,8 @@ pub(super) const MARKUP: &[&str] = &[
     "My form said my name has &quot;illegal&quot; characters. It is O'Brien & it is staying. #html",
 ];
 
-pub(super) const DRINKS: &[&str] = &[
-    "espresso",
-    "filter coffee",
-    "mint tea",
-    "cold brew",
-    "oolong",
-    "cocoa",
-];
+pub(super) const DRINKS: &[&str] =
+    &["espresso", "filter coffee", "mint tea", "cold brew", "oolong", "cocoa"];
 pub(super) const PLACES: &[&str] = &[
     "Lisbon",
     "Ghent",
@@ -145,17 +135,10 @@ pub(super) const PLANTS: &[&str] = &[
     "runner bean",
     "basil",
 ];
-pub(super) const ANIMALS: &[&str] = &[
-    "hedgehog", "heron", "goat", "fox", "swan", "toad", "badger", "jackdaw",
-];
-pub(super) const TIMES: &[&str] = &[
-    "six o'clock",
-    "first",
-    "late",
-    "Sunday",
-    "Thursday",
-    "seven-thirty",
-];
+pub(super) const ANIMALS: &[&str] =
+    &["hedgehog", "heron", "goat", "fox", "swan", "toad", "badger", "jackdaw"];
+pub(super) const TIMES: &[&str] =
+    &["six o'clock", "first", "late", "Sunday", "Thursday", "seven-thirty"];
 pub(super) const PAGES: &[(&str, &str)] = &[
     ("notes.example", "small-joys"),
     ("meadow.example", "a-year-without-mowing"),

@@ -38,10 +38,7 @@ pub(crate) fn parse(text: &str) -> Result<Rule, String> {
         return Err("Rule is longer than 1024 characters".into());
     }
     let tokens = tokens(text)?;
-    let mut parser = Parser {
-        tokens: &tokens,
-        at: 0,
-    };
+    let mut parser = Parser { tokens: &tokens, at: 0 };
     let rule = parser.any()?;
     if parser.at < tokens.len() {
         return Err("missing ( for )".into());
@@ -75,9 +72,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 let (phrase, mut after) = after.split_once('"').ok_or("missing closing quote")?;
                 let mut near = None;
                 if let Some(tail) = after.strip_prefix('~') {
-                    let digits = tail
-                        .find(|c: char| !c.is_ascii_digit())
-                        .unwrap_or(tail.len());
+                    let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
                     near = Some(tail[..digits].parse().map_err(|_| "~ needs a number")?);
                     after = &tail[digits..];
                 }
@@ -90,11 +85,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                     .unwrap_or(rest.len());
                 let term = &rest[..end];
                 // OR counts only in capitals; `or` is a word like any other.
-                out.push(if term == "OR" {
-                    Token::Or
-                } else {
-                    Token::Term(term.to_lowercase())
-                });
+                out.push(if term == "OR" { Token::Or } else { Token::Term(term.to_lowercase()) });
                 &rest[end..]
             }
         }
@@ -115,19 +106,12 @@ impl Parser<'_> {
             self.at += 1;
             parts.push(self.all()?);
         }
-        Ok(if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Rule::Any(parts)
-        })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Rule::Any(parts) })
     }
 
     fn all(&mut self) -> Result<Rule, String> {
         let mut parts = Vec::new();
-        while !matches!(
-            self.tokens.get(self.at),
-            None | Some(Token::Or | Token::Close)
-        ) {
+        while !matches!(self.tokens.get(self.at), None | Some(Token::Or | Token::Close)) {
             parts.push(self.one()?);
         }
         match parts.len() {
@@ -193,9 +177,7 @@ fn operator(term: &str) -> Result<Rule, String> {
             Ok(n @ 1..=100) => Ok(Rule::Sample(n)),
             _ => Err("sample: takes 1 to 100".into()),
         },
-        _ => Err(format!(
-            "`{name}:` is not an operator that the simulator knows"
-        )),
+        _ => Err(format!("`{name}:` is not an operator that the simulator knows")),
     }
 }
 
@@ -226,10 +208,7 @@ impl Rule {
             Rule::Tag(tag) => words_after(text, '#').any(|(_, t)| t == tag),
             Rule::Mention(user) => words_after(text, '@').any(|(_, u)| u == user),
             Rule::From(user) => AUTHORS[post.author].1 == user,
-            Rule::Url(part) => post
-                .url
-                .as_ref()
-                .is_some_and(|u| u.2.to_lowercase().contains(part)),
+            Rule::Url(part) => post.url.as_ref().is_some_and(|u| u.2.to_lowercase().contains(part)),
             Rule::Lang(code) => post.lang == code,
             Rule::Has("links") => post.url.is_some(),
             Rule::Has("hashtags") => words_after(text, '#').next().is_some(),
@@ -244,8 +223,7 @@ impl Rule {
 
 /// Words as the matcher sees them: runs of letters, digits and `_`. `#tea` holds the word `tea`.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|w| !w.is_empty())
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
 
 fn phrase_in(phrase: &[String], near: Option<usize>, text: &str) -> bool {
@@ -265,19 +243,11 @@ mod tests {
     use super::*;
 
     fn post(text: &str) -> Draft {
-        Draft {
-            id: 1,
-            author: 0,
-            text: text.into(),
-            lang: "en",
-            url: None,
-        }
+        Draft { id: 1, author: 0, text: text.into(), lang: "en", url: None }
     }
 
     fn hits(rule: &str, text: &str) -> bool {
-        parse(rule)
-            .unwrap_or_else(|e| panic!("{rule}: {e}"))
-            .matches(&post(text))
+        parse(rule).unwrap_or_else(|e| panic!("{rule}: {e}")).matches(&post(text))
     }
 
     #[test]

@@ -77,9 +77,7 @@ pub(super) fn begin(
     let gone = || (503, answer(503, &json!({"title": "Shutting down"})));
     let refused = refused.or_else(|| state.ended.then(gone));
     let at = world.start.elapsed().as_millis() as u64;
-    state
-        .visits
-        .push((at, refused.as_ref().map_or(200, |(status, _)| *status)));
+    state.visits.push((at, refused.as_ref().map_or(200, |(status, _)| *status)));
     if let Some((_, response)) = refused {
         return Err(response);
     }
@@ -90,11 +88,7 @@ pub(super) fn begin(
     }
     drop(state);
     world.changed.notify_all(); // lets a stalled predecessor go
-    Ok(Place {
-        world: world.clone(),
-        number,
-        dialect,
-    })
+    Ok(Place { world: world.clone(), number, dialect })
 }
 
 impl State {
@@ -222,12 +216,7 @@ impl Place {
         let mut state = self.world.lock();
         state.holder = None;
         let stuck = |state: &mut State| state.streams == self.number && !state.ended;
-        drop(
-            self.world
-                .changed
-                .wait_while(state, stuck)
-                .unwrap_or_else(|e| e.into_inner()),
-        );
+        drop(self.world.changed.wait_while(state, stuck).unwrap_or_else(|e| e.into_inner()));
         Err(io::Error::other("stalled on purpose"))
     }
 
@@ -252,12 +241,7 @@ impl Place {
             }
         }
         let since = now - minutes.min(5) * 60_000;
-        state
-            .recent
-            .iter()
-            .filter(|(at, _)| *at >= since)
-            .map(|(_, line)| line.clone())
-            .collect()
+        state.recent.iter().filter(|(at, _)| *at >= since).map(|(_, line)| line.clone()).collect()
     }
 
     fn send(&self, out: &mut BodyWriter<'_>, line: &str) -> io::Result<()> {
@@ -297,10 +281,7 @@ fn encode(draft: &Draft, now: i64, matching_rules: Vec<Value>) -> Value {
             })
             .collect()
     };
-    for (key, list) in [
-        ("hashtags", words('#', "tag")),
-        ("mentions", words('@', "username")),
-    ] {
+    for (key, list) in [("hashtags", words('#', "tag")), ("mentions", words('@', "username"))] {
         if !list.is_empty() {
             entities[key] = Value::Array(list);
         }

@@ -64,11 +64,7 @@ pub(crate) struct Talk {
 impl Talk {
     pub(crate) fn new(seed: u64) -> Talk {
         // Ids look like the real thing's: 19 digits, growing.
-        Talk {
-            rng: Rng::new(seed),
-            next_id: 1_990_000_000_000_000_000,
-            last: [usize::MAX; 8],
-        }
+        Talk { rng: Rng::new(seed), next_id: 1_990_000_000_000_000_000, last: [usize::MAX; 8] }
     }
 
     /// The next post, about anything.
@@ -77,13 +73,7 @@ impl Talk {
         let author = self.rng.below(AUTHORS.len());
         if self.rng.chance(4) {
             let text = self.rng.pick(MARKUP).to_owned();
-            return Draft {
-                id: self.next_id,
-                author,
-                text,
-                lang: "en",
-                url: None,
-            };
+            return Draft { id: self.next_id, author, text, lang: "en", url: None };
         }
         // The same sentence twice on one screen would give the game away.
         let line = loop {
@@ -110,22 +100,12 @@ impl Talk {
             let (site, path) = self.rng.pick(PAGES);
             let short = format!("https://t.example/{}", self.slug());
             text = format!("{text} {short}");
-            url = Some((
-                short,
-                format!("{site}/{path}"),
-                format!("https://{site}/{path}"),
-            ));
+            url = Some((short, format!("{site}/{path}"), format!("https://{site}/{path}")));
         }
         if self.rng.chance(55) && !text.contains('#') {
             text = format!("{text} #{tag}");
         }
-        Draft {
-            id: self.next_id,
-            author,
-            text,
-            lang,
-            url,
-        }
+        Draft { id: self.next_id, author, text, lang, url }
     }
 
     /// Replaces `{}`-style slots by a word of that kind.
@@ -182,11 +162,7 @@ mod tests {
                 post.text
             );
             let low = post.text.to_lowercase();
-            assert!(
-                TOPICS.iter().any(|t| low.contains(&format!("#{t}"))),
-                "{}",
-                post.text
-            );
+            assert!(TOPICS.iter().any(|t| low.contains(&format!("#{t}"))), "{}", post.text);
         }
     }
 }

@@ -19,9 +19,7 @@ pub(crate) fn replay(file: File, rate: Option<f64>, feed: &Feed) -> std::io::Res
     let mut count = 0;
     for line in BufReader::new(file).lines() {
         let line = line?;
-        let Some(post) = serde_json::from_str(&line)
-            .ok()
-            .and_then(|v| parse::any(&v, "file"))
+        let Some(post) = serde_json::from_str(&line).ok().and_then(|v| parse::any(&v, "file"))
         else {
             continue;
         };

@@ -28,26 +28,15 @@ impl Mastodon {
     /// `host` is a bare name, or a whole `http://` address for tests. One `--track` word becomes a
     /// hashtag stream; several are looked for in the public one.
     pub(crate) fn new(host: &str, token: &str, track: &[String], policy: Policy) -> Mastodon {
-        let base = if host.contains("://") {
-            host.to_owned()
-        } else {
-            format!("https://{host}")
-        };
+        let base = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
         let base = base.trim_end_matches('/');
         let url = match track {
             [tag] if !tag.contains(' ') => {
-                format!(
-                    "{base}/api/v1/streaming/hashtag?tag={}",
-                    tag.trim_start_matches('#')
-                )
+                format!("{base}/api/v1/streaming/hashtag?tag={}", tag.trim_start_matches('#'))
             }
             _ => format!("{base}/api/v1/streaming/public"),
         };
-        let track = if track.len() == 1 && url.contains("/hashtag?") {
-            &[][..]
-        } else {
-            track
-        };
+        let track = if track.len() == 1 && url.contains("/hashtag?") { &[][..] } else { track };
         Mastodon {
             agent: client::agent(policy.stall),
             url,
@@ -70,14 +59,8 @@ impl Upstream for Mastodon {
     fn connect(&mut self) -> Result<Box<dyn Read>, Failure> {
         self.event.clear();
         self.data.clear();
-        let request = self
-            .agent
-            .get(&self.url)
-            .header("authorization", &self.token);
-        let response = request
-            .header("accept", "text/event-stream")
-            .call()
-            .map_err(unanswered)?;
+        let request = self.agent.get(&self.url).header("authorization", &self.token);
+        let response = request.header("accept", "text/event-stream").call().map_err(unanswered)?;
         if response.status() == 200 {
             Ok(Box::new(response.into_body().into_reader()))
         } else {
@@ -87,10 +70,7 @@ impl Upstream for Mastodon {
 
     fn line(&mut self, line: &str) -> Result<Option<Post>, String> {
         if line.is_empty() {
-            let (event, data) = (
-                std::mem::take(&mut self.event),
-                std::mem::take(&mut self.data),
-            );
+            let (event, data) = (std::mem::take(&mut self.event), std::mem::take(&mut self.data));
             if event != "update" {
                 return Ok(None); // deletes, edits, filters: not for a page that only shows what is new
             }
@@ -120,11 +100,7 @@ mod tests {
     fn posts(track: &[&str]) -> Vec<String> {
         let track: Vec<String> = track.iter().map(|t| (*t).to_owned()).collect();
         let mut stream = Mastodon::new("m.example", "t", &track, Policy::mastodon());
-        STREAM
-            .lines()
-            .filter_map(|line| stream.line(line).unwrap())
-            .map(|p| p.content)
-            .collect()
+        STREAM.lines().filter_map(|line| stream.line(line).unwrap()).map(|p| p.content).collect()
     }
 
     #[test]
@@ -137,9 +113,6 @@ mod tests {
         assert_eq!(posts(&["coffee", "tea green"]), ["green tea"]);
         assert_eq!(posts(&["coffee", "cake"]), [""; 0]);
         let one = Mastodon::new("m.example", "t", &["#tea".to_owned()], Policy::mastodon());
-        assert_eq!(
-            one.url,
-            "https://m.example/api/v1/streaming/hashtag?tag=tea"
-        );
+        assert_eq!(one.url, "https://m.example/api/v1/streaming/hashtag?tag=tea");
     }
 }

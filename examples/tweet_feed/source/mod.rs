@@ -22,16 +22,9 @@ fn unanswered(error: ureq::Error) -> Failure {
 /// Turns an answer other than 2xx into a failure with the first lines of what it said.
 fn refused(mut response: Response<ureq::Body>) -> Failure {
     let code = response.status().as_u16();
-    let said = response
-        .body_mut()
-        .with_config()
-        .limit(4096)
-        .lossy_utf8(true)
-        .read_to_string();
+    let said = response.body_mut().with_config().limit(4096).lossy_utf8(true).read_to_string();
     let said = said.unwrap_or_default();
     let json: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
-    let words = ["detail", "title", "error"]
-        .iter()
-        .find_map(|key| json[*key].as_str());
+    let words = ["detail", "title", "error"].iter().find_map(|key| json[*key].as_str());
     Failure::Http(code, words.unwrap_or(&said).chars().take(200).collect())
 }

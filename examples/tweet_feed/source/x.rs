@@ -52,12 +52,8 @@ impl XStream {
     /// Makes the rules on the other side equal to `track`.
     fn sync_rules(&self) -> Result<(), Failure> {
         let url = format!("{}/2/tweets/search/stream/rules", self.base);
-        let mut response = self
-            .agent
-            .get(&url)
-            .header("authorization", &self.token)
-            .call()
-            .map_err(unanswered)?;
+        let mut response =
+            self.agent.get(&url).header("authorization", &self.token).call().map_err(unanswered)?;
         if response.status() != 200 {
             return Err(refused(response));
         }
@@ -68,11 +64,7 @@ impl XStream {
         let wanted = |rule: &Value| self.track.iter().any(|t| rule["value"] == t.as_str());
         let stale: Vec<&Value> = listed
             .iter()
-            .filter(|rule| {
-                rule["tag"]
-                    .as_str()
-                    .is_some_and(|tag| tag.starts_with(OURS))
-            })
+            .filter(|rule| rule["tag"].as_str().is_some_and(|tag| tag.starts_with(OURS)))
             .filter(|rule| !wanted(rule))
             .map(|rule| &rule["id"])
             .collect();
@@ -105,10 +97,7 @@ impl XStream {
         let text = response.body_mut().read_to_string().map_err(unanswered)?;
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
         for error in answer["errors"].as_array().into_iter().flatten() {
-            eprintln!(
-                "tweet_feed: rule {} was refused: {}",
-                error["value"], error["title"]
-            );
+            eprintln!("tweet_feed: rule {} was refused: {}", error["value"], error["title"]);
         }
         Ok(())
     }
@@ -125,12 +114,8 @@ impl Upstream for XStream {
             // What was missed, or at first a handful to begin with. X sells this apart.
             url.push_str("&backfill_minutes=1");
         }
-        let response = self
-            .agent
-            .get(&url)
-            .header("authorization", &self.token)
-            .call()
-            .map_err(unanswered)?;
+        let response =
+            self.agent.get(&url).header("authorization", &self.token).call().map_err(unanswered)?;
         if response.status() == 200 {
             return Ok(Box::new(response.into_body().into_reader()));
         }
@@ -147,21 +132,10 @@ impl Upstream for XStream {
         let Ok(value) = serde_json::from_str::<Value>(line) else {
             return Err(format!("not JSON: {:.60}", line.escape_debug().to_string()));
         };
-        if let Some(errors) = value["errors"]
-            .as_array()
-            .filter(|_| value.get("data").is_none())
-        {
-            let detail = |e: &Value| {
-                e["detail"]
-                    .as_str()
-                    .or(e["title"].as_str())
-                    .map(str::to_owned)
-            };
-            return Err(errors
-                .iter()
-                .filter_map(detail)
-                .collect::<Vec<_>>()
-                .join("; "));
+        if let Some(errors) = value["errors"].as_array().filter(|_| value.get("data").is_none()) {
+            let detail =
+                |e: &Value| e["detail"].as_str().or(e["title"].as_str()).map(str::to_owned);
+            return Err(errors.iter().filter_map(detail).collect::<Vec<_>>().join("; "));
         }
         Ok(parse::x_v2(&value, self.source))
     }

@@ -62,14 +62,8 @@ pub fn sync_channel<T>(bound: usize) -> (SyncSender<T>, Receiver<T>) {
 }
 
 fn open<T>(kind: Kind<T>) -> (Arc<Channel<T>>, Receiver<T>) {
-    let channel = Arc::new(Channel {
-        senders: AtomicUsize::new(1),
-        kind,
-    });
-    let receiver = Receiver {
-        channel: Arc::clone(&channel),
-        not_sync: PhantomData,
-    };
+    let channel = Arc::new(Channel { senders: AtomicUsize::new(1), kind });
+    let receiver = Receiver { channel: Arc::clone(&channel), not_sync: PhantomData };
     (channel, receiver)
 }
 
@@ -223,17 +217,13 @@ impl<T> Receiver<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        Sender {
-            channel: self.channel.add_sender(),
-        }
+        Sender { channel: self.channel.add_sender() }
     }
 }
 
 impl<T> Clone for SyncSender<T> {
     fn clone(&self) -> SyncSender<T> {
-        SyncSender {
-            channel: self.channel.add_sender(),
-        }
+        SyncSender { channel: self.channel.add_sender() }
     }
 }
 

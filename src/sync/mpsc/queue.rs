@@ -52,11 +52,7 @@ impl<T> Queue<T> {
             receiver_gone: false,
             senders_gone: false,
         };
-        Queue {
-            bound,
-            state: Monitor::new(state),
-            handed: UnsafeCell::new(None),
-        }
+        Queue { bound, state: Monitor::new(state), handed: UnsafeCell::new(None) }
     }
 
     #[inline]
@@ -133,9 +129,7 @@ impl<T> Queue<T> {
             if state.senders_gone {
                 return Err(Nothing::Disconnected);
             }
-            state
-                .wait(MESSAGES, deadline)
-                .map_err(Nothing::Interrupted)?;
+            state.wait(MESSAGES, deadline).map_err(Nothing::Interrupted)?;
             // SAFETY: we were woken, and whoever did that is done with it; the next one comes when we wait again.
             let handed = unsafe { &mut *self.handed.get() };
             if let Some(message) = handed.take() {

@@ -49,9 +49,7 @@ impl<T> Zero<T> {
             receiver_gone: false,
             senders_gone: false,
         };
-        Zero {
-            state: Monitor::new(state),
-        }
+        Zero { state: Monitor::new(state) }
     }
 
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
@@ -75,9 +73,7 @@ impl<T> Zero<T> {
             state.left = Some(message);
             return Ok(());
         }
-        let packet = Arc::new(Packet {
-            content: Monitor::new(Content::Message(message)),
-        });
+        let packet = Arc::new(Packet { content: Monitor::new(Content::Message(message)) });
         state.packets.push_back(Arc::clone(&packet));
         drop(state);
 
@@ -93,10 +89,7 @@ impl<T> Zero<T> {
             (Content::Empty, _) => Ok(()),
             (Content::Refused(message), _) => Err(SendError(message)),
             (Content::Message(message), Err(interrupt)) => {
-                self.state
-                    .lock()
-                    .packets
-                    .retain(|other| !Arc::ptr_eq(other, &packet));
+                self.state.lock().packets.retain(|other| !Arc::ptr_eq(other, &packet));
                 drop(message);
                 interrupt.unwind()
             }
@@ -109,11 +102,7 @@ impl<T> Zero<T> {
             let mut state = self.state.lock();
             let Some(packet) = state.packets.pop_front() else {
                 let gone = state.senders_gone;
-                return Err(if gone {
-                    TryRecvError::Disconnected
-                } else {
-                    TryRecvError::Empty
-                });
+                return Err(if gone { TryRecvError::Disconnected } else { TryRecvError::Empty });
             };
             drop(state);
             if let Some(message) = packet.receive() {

@@ -34,10 +34,7 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// To be called by whoever has just taken the lock for reading.
     #[inline]
     pub(super) fn new(lock: &'a RwLock<T>) -> RwLockReadGuard<'a, T> {
-        RwLockReadGuard {
-            lock,
-            not_send: PhantomData,
-        }
+        RwLockReadGuard { lock, not_send: PhantomData }
     }
 }
 
@@ -45,11 +42,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// To be called by whoever has just taken the lock for writing.
     #[inline]
     pub(super) fn new(lock: &'a RwLock<T>) -> RwLockWriteGuard<'a, T> {
-        RwLockWriteGuard {
-            lock,
-            entry: lock.poison.enter(),
-            not_send: PhantomData,
-        }
+        RwLockWriteGuard { lock, entry: lock.poison.enter(), not_send: PhantomData }
     }
 
     /// Turns the writer into a reader, with no writer in between. Readers that wait come in too.

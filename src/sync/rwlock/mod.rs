@@ -52,11 +52,7 @@ impl<T> RwLock<T> {
     /// A new lock, free.
     #[inline]
     pub const fn new(value: T) -> RwLock<T> {
-        RwLock {
-            raw: RawRwLock::new(),
-            poison: Flag::new(),
-            data: UnsafeCell::new(value),
-        }
+        RwLock { raw: RawRwLock::new(), poison: Flag::new(), data: UnsafeCell::new(value) }
     }
 
     /// Consumes the lock and returns the data.

@@ -38,10 +38,7 @@ pub(super) struct RawRwLock {
 
 impl RawRwLock {
     pub(super) const fn new() -> RawRwLock {
-        RawRwLock {
-            state: AtomicUsize::new(0),
-            queues: Monitor::new(()),
-        }
+        RawRwLock { state: AtomicUsize::new(0), queues: Monitor::new(()) }
     }
 
     #[inline]
@@ -49,13 +46,8 @@ impl RawRwLock {
         let mut state = self.state.load(Relaxed);
         while state & (WRITER | QUEUED) == 0 {
             // Guards can be leaked, so the count can run over, and a lock that looks free would be unsound.
-            let more = state
-                .checked_add(READER)
-                .expect("too many readers of one RwLock");
-            match self
-                .state
-                .compare_exchange_weak(state, more, Acquire, Relaxed)
-            {
+            let more = state.checked_add(READER).expect("too many readers of one RwLock");
+            match self.state.compare_exchange_weak(state, more, Acquire, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => state = now,
             }
@@ -65,9 +57,7 @@ impl RawRwLock {
 
     #[inline]
     pub(super) fn try_write(&self) -> bool {
-        self.state
-            .compare_exchange(0, WRITER, Acquire, Relaxed)
-            .is_ok()
+        self.state.compare_exchange(0, WRITER, Acquire, Relaxed).is_ok()
     }
 
     /// Unwinds, without the lock, when interrupted while it waits.
@@ -95,21 +85,13 @@ impl RawRwLock {
 
     #[inline]
     pub(super) fn write_unlock(&self) {
-        if self
-            .state
-            .compare_exchange(WRITER, 0, Release, Relaxed)
-            .is_err()
-        {
+        if self.state.compare_exchange(WRITER, 0, Release, Relaxed).is_err() {
             self.pass_on(READERS);
         }
     }
 
     pub(super) fn downgrade(&self) {
-        if self
-            .state
-            .compare_exchange(WRITER, READER, Release, Relaxed)
-            .is_err()
-        {
+        if self.state.compare_exchange(WRITER, READER, Release, Relaxed).is_err() {
             let mut queues = self.queues.lock();
             self.admit_readers(READER, &mut queues);
         }
@@ -150,16 +132,12 @@ impl RawRwLock {
                 break;
             }
         }
-        queues
-            .wait(WRITERS, None)
-            .inspect_err(|_| self.writer_gave_up())
+        queues.wait(WRITERS, None).inspect_err(|_| self.writer_gave_up())
     }
 
     /// Sets QUEUED on a lock that is held. With the monitor locked, for a thread that is about to wait.
     fn mark(&self, state: usize) -> bool {
-        self.state
-            .compare_exchange(state, state | QUEUED, Relaxed, Relaxed)
-            .is_ok()
+        self.state.compare_exchange(state, state | QUEUED, Relaxed, Relaxed).is_ok()
     }
 
     /// Hands the lock over when the last one has left: to `first` if any of that kind wait, else to the other kind.
@@ -171,11 +149,7 @@ impl RawRwLock {
         debug_assert!(left == QUEUED || left == WRITER | QUEUED);
         let waiting = (queues.waiting(READERS), queues.waiting(WRITERS));
         if waiting.1 > 0 && (first == WRITERS || waiting.0 == 0) {
-            let queued = if waiting.0 > 0 || waiting.1 > 1 {
-                QUEUED
-            } else {
-                0
-            };
+            let queued = if waiting.0 > 0 || waiting.1 > 1 { QUEUED } else { 0 };
             self.state.store(WRITER | queued, Release);
             let woken = queues.wake_one(WRITERS);
             debug_assert!(woken);
@@ -189,13 +163,8 @@ impl RawRwLock {
     /// Only while nobody else can change the state: QUEUED is set, and nobody is inside but the caller.
     fn admit_readers(&self, inside: usize, queues: &mut Guard<'_, (), 2>) {
         let readers = queues.waiting(READERS);
-        let queued = if queues.waiting(WRITERS) > 0 {
-            QUEUED
-        } else {
-            0
-        };
-        self.state
-            .store((inside + readers * READER) | queued, Release);
+        let queued = if queues.waiting(WRITERS) > 0 { QUEUED } else { 0 };
+        self.state.store((inside + readers * READER) | queued, Release);
         let woken = queues.wake_all(READERS);
         debug_assert_eq!(woken, readers);
     }
@@ -212,10 +181,7 @@ impl RawRwLock {
         // With a writer inside, or with nobody inside and so a hand-over on the way, they are let in when that one is done.
         while state >= READER {
             let more = (state + readers * READER) & !QUEUED;
-            match self
-                .state
-                .compare_exchange_weak(state, more, Relaxed, Relaxed)
-            {
+            match self.state.compare_exchange_weak(state, more, Relaxed, Relaxed) {
                 Ok(_) => {
                     queues.wake_all(READERS);
                     return;

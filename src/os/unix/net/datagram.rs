@@ -60,10 +60,7 @@ impl UnixDatagram {
     /// The system's, such as too many open files.
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let (one, two) = socket::unix_pair(Kind::Datagram)?;
-        Ok((
-            UnixDatagram(Socket::new(one)),
-            UnixDatagram(Socket::new(two)),
-        ))
+        Ok((UnixDatagram(Socket::new(one)), UnixDatagram(Socket::new(two))))
     }
 
     /// Makes `path` the only peer: [`send`](Self::send) goes there, and only what comes from there is received.
