@@ -280,7 +280,10 @@ fn operate<T>(
             {
                 descriptor.wait(direction, deadline)?;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                descriptor.check_open()?; // `close` makes a blocked send fail with EPIPE
+                return Err(error);
+            }
         }
     }
 }
