@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sward::net::{BindOptions, TcpListener, TcpStream, UdpSocket};
@@ -136,10 +137,12 @@ fn acceptors_of_both_kinds() {
         const CONNECTIONS: usize = 60;
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         let addr = listener.local_addr().unwrap();
+        static TOTAL: AtomicUsize = AtomicUsize::new(0);
         let accept_all = |listener: Arc<TcpListener>| {
             let mut ports = Vec::new();
             while let Ok((_, peer)) = listener.accept() {
                 ports.push(peer.port());
+                TOTAL.fetch_add(1, Ordering::Relaxed);
             }
             ports
         };
@@ -150,7 +153,9 @@ fn acceptors_of_both_kinds() {
         let clients: Vec<_> = (0..CONNECTIONS).map(|_| TcpStream::connect(addr).unwrap()).collect();
         let sent: HashSet<_> =
             clients.iter().map(|client| client.local_addr().unwrap().port()).collect();
-        thread::sleep(Duration::from_millis(50));
+        while TOTAL.load(Ordering::Relaxed) < CONNECTIONS {
+            thread::sleep(Duration::from_millis(1));
+        }
         listener.close();
         let mut got = os.join().unwrap();
         got.extend(green.into_iter().flat_map(|thread| thread.join().unwrap()));
@@ -262,11 +267,20 @@ fn one_port_for_two_listeners() {
         let error = TcpListener::bind(addr).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse, "both have to want it");
         let listeners = [one, two].map(Arc::new);
+        let total = Arc::new(AtomicUsize::new(0));
         let counts = listeners.clone().map(|listener| {
-            thread::spawn(move || std::iter::from_fn(|| listener.accept().ok()).count())
+            let total = total.clone();
+            let mut next = move || {
+                let accepted = listener.accept().ok();
+                total.fetch_add(usize::from(accepted.is_some()), Ordering::Relaxed);
+                accepted
+            };
+            thread::spawn(move || std::iter::from_fn(&mut next).count())
         });
         let _clients: Vec<_> = (0..64).map(|_| TcpStream::connect(addr).unwrap()).collect();
-        thread::sleep(Duration::from_millis(50)); // they are all connected, and accepted now
+        while total.load(Ordering::Relaxed) < 64 {
+            thread::sleep(Duration::from_millis(1));
+        }
         listeners.each_ref().map(|listener| listener.close());
         let [a, b] = counts.map(|count| count.join().unwrap());
         assert_eq!(a + b, 64);
