@@ -57,15 +57,8 @@ struct Worker {
 impl Worker {
     fn new() -> Arc<Self> {
         let rings = AtomicUsize::new(0);
-        let bell = Bell {
-            rung: Mutex::new(false),
-            changed: Condvar::new(),
-            rings,
-        };
-        Arc::new(Worker {
-            inbox: Inbox::new(),
-            bell,
-        })
+        let bell = Bell { rung: Mutex::new(false), changed: Condvar::new(), rings };
+        Arc::new(Worker { inbox: Inbox::new(), bell })
     }
 
     fn post(&self, letter: Arc<Letter>) {
@@ -119,11 +112,7 @@ fn no_wake_up_is_lost() {
         senders.into_iter().for_each(|sender| sender.join().unwrap());
         came.sort_unstable();
         assert_eq!(came, [0, 1], "each comes once");
-        assert_eq!(
-            worker.rings(),
-            sleeps,
-            "one ring for each sleep, none without"
-        );
+        assert_eq!(worker.rings(), sleeps, "one ring for each sleep, none without");
     });
 }
 
@@ -166,14 +155,7 @@ fn one_ring_for_a_sleeper() {
         rouser.join().unwrap();
         assert_eq!(worker.rings(), 1);
         worker.wait();
-        assert_eq!(
-            worker
-                .inbox
-                .drain()
-                .map(|letter| letter.id)
-                .collect::<Vec<_>>(),
-            [7]
-        );
+        assert_eq!(worker.inbox.drain().map(|letter| letter.id).collect::<Vec<_>>(), [7]);
     });
 }
 
