@@ -465,51 +465,18 @@ fn finish_connect(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
     }
 }
 
-/// read(2), for pipes and the like. The descriptor must be in O_NONBLOCK for a green thread to park in it, as
-/// read has no flag.
+/// read(2), for pipes, eventfds and the like. Only for descriptors of our own (never for ones that other processes
+/// share) that are in O_NONBLOCK for good, as read has no flag for "do not wait".
 pub(crate) fn read(d: &Descriptor, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
-    by_readiness(d, Direction::Read, deadline, || sys::fd::read(d.as_fd(), buf))
-}
-
-/// write(2), for pipes and the like; as `read`.
-pub(crate) fn write(d: &Descriptor, buf: &[u8], deadline: Option<Instant>) -> io::Result<usize> {
-    by_readiness(d, Direction::Write, deadline, || sys::fd::write(d.as_fd(), buf))
-}
-
-/// For descriptors of our own (never for ones that other processes share) that are in O_NONBLOCK for good.
-fn by_readiness<T>(
-    d: &Descriptor,
-    direction: Direction,
-    deadline: Option<Instant>,
-    mut attempt: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
     loop {
         d.check_open()?;
-        match attempt() {
+        match sys::fd::read(d.as_fd(), buf) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => d.wait(direction, deadline)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                d.wait(Direction::Read, deadline)?;
+            }
             other => return other,
         }
-    }
-}
-
-/// Waits until a read would not block (data, end or error). Level-triggered: looks before it waits.
-pub(crate) fn wait_readable(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
-    wait_ready(d, Direction::Read, deadline)
-}
-
-/// Waits until a write would not block.
-pub(crate) fn wait_writable(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
-    wait_ready(d, Direction::Write, deadline)
-}
-
-fn wait_ready(d: &Descriptor, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
-    loop {
-        d.check_open()?;
-        if sys::fd::poll(d.as_fd(), direction == Direction::Write, Some(Duration::ZERO))? {
-            return Ok(());
-        }
-        d.wait(direction, deadline)?;
     }
 }
 

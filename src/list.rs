@@ -176,6 +176,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::vec_box, reason = "items must not move")]
     fn items(n: u32) -> Vec<Box<Item>> {
         (0..n).map(|id| Box::new(Item { links: Links::new(), id })).collect()
     }

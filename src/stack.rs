@@ -88,6 +88,7 @@ impl Stack {
     }
 
     /// Bytes that can be used, guard excluded.
+    #[cfg(test)]
     pub(crate) fn usable(&self) -> usize {
         self.base.get() - self.limit.get() - GUARD_SIZE
     }
@@ -140,6 +141,7 @@ impl Arena {
     }
 
     /// The stacks that are out now.
+    #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
     }
@@ -237,9 +239,10 @@ impl Class {
         let index = self.regions.len() - 1;
         let region = &mut self.regions[index];
         let start = region.fresh as usize * self.slot_size;
-        // SAFETY: the slot has never been handed out.
         match guard {
+            // SAFETY: the slot has never been handed out.
             Guard::Protection => unsafe { region.mapping.guard_by_protection(start, GUARD_SIZE)? },
+            // SAFETY: as above.
             _ => unsafe { region.mapping.guard_by_marker(start, GUARD_SIZE)? },
         }
         region.fresh += 1;

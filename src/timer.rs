@@ -53,6 +53,7 @@ impl<T> Timers<T> {
         self.heap.first().map(|entry| entry.when)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }

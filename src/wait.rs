@@ -57,10 +57,6 @@ impl<S, const Q: usize> Monitor<S, Q> {
         Guard { monitor: self, inner: self.inner.lock() }
     }
 
-    pub(crate) fn into_inner(self) -> S {
-        self.inner.into_inner().state
-    }
-
     pub(crate) fn get_mut(&mut self) -> &mut S {
         &mut self.inner.get_mut().state
     }
@@ -79,9 +75,11 @@ impl<S, const Q: usize> Guard<'_, S, Q> {
         let Some(node) = self.inner.queues[q].pop_front() else { return false };
         // SAFETY: a queued node is alive, and stays so until `granted` is set: its thread leaves `wait_in` only
         // when it sees that, or when it finds itself queued under the lock, which we hold.
-        let waiter = unsafe { (*node).waiter.get() };
-        // SAFETY: as above; `granted` is what lets it go, set inside `release`.
-        unsafe { waiter.wake(|| (*node).granted.store(true, Ordering::Release)) };
+        let waiter = unsafe { &(*node).waiter }.get();
+        // SAFETY: as above. The node may be gone as soon as this is stored, so nothing comes after it.
+        let release = || unsafe { &(*node).granted }.store(true, Ordering::Release);
+        // SAFETY: its thread is in its wait, which it leaves when it sees what `release` sets.
+        unsafe { waiter.wake(release) };
         true
     }
 

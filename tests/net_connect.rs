@@ -166,9 +166,8 @@ fn unix_clients_are_patient() {
             })
             .collect();
         thread::sleep(Duration::from_millis(20)); // the queue is full now
-        let acceptor = thread::spawn(move || {
-            (0..CLIENTS).map(|_| listener.accept().map(drop)).collect::<Result<(), _>>()
-        });
+        let acceptor =
+            thread::spawn(move || (0..CLIENTS).try_for_each(|_| listener.accept().map(drop)));
         for client in clients {
             client.join().unwrap().unwrap();
         }

@@ -281,7 +281,7 @@ fn one_port_for_two_listeners() {
         while total.load(Ordering::Relaxed) < 64 {
             thread::sleep(Duration::from_millis(1));
         }
-        listeners.each_ref().map(|listener| listener.close());
+        listeners.iter().for_each(|listener| listener.close());
         let [a, b] = counts.map(|count| count.join().unwrap());
         assert_eq!(a + b, 64);
         assert!(a > 0 && b > 0, "the kernel spreads them: {a} and {b}");

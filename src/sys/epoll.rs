@@ -73,11 +73,6 @@ impl Epoll {
         }
     }
 
-    /// Takes `fd` out again. An unknown one is no error: closing the last duplicate already did it.
-    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
-        let _ = epoll::delete(&self.fd, fd);
-    }
-
     /// Waits for events up to `timeout` (`None`: for ever) and hands each to `each`. A signal ends the wait early.
     pub(crate) fn wait(
         &self,

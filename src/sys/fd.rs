@@ -1,4 +1,4 @@
-//! Calls on any descriptor: read, write, poll, dup, O_NONBLOCK.
+//! Calls on any descriptor: read, poll, dup, O_NONBLOCK.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -10,10 +10,6 @@ use rustix::fs::{OFlags, Timespec};
 
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(fd, buf)?)
-}
-
-pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    Ok(rustix::io::write(fd, buf)?)
 }
 
 /// A second descriptor for the same open file, closed on exec.

@@ -34,10 +34,6 @@ impl<T> Lock<T> {
     pub(crate) const fn new(value: T) -> Self {
         Lock { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
     }
-
-    pub(crate) fn into_inner(self) -> T {
-        self.value.into_inner()
-    }
 }
 
 impl<T: ?Sized> Lock<T> {

@@ -72,7 +72,8 @@ impl Mapping {
     pub(crate) unsafe fn guard_by_protection(&self, offset: usize, len: usize) -> io::Result<()> {
         let at = self.range(offset, len);
         // SAFETY: inside our mapping, unused as the caller promises.
-        Ok(unsafe { rustix::mm::mprotect(at, len, MprotectFlags::empty())? })
+        unsafe { rustix::mm::mprotect(at, len, MprotectFlags::empty())? };
+        Ok(())
     }
 
     /// Gives the pages of the range back; they read as zero when touched again. Guards stay.

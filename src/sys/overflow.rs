@@ -71,12 +71,20 @@ pub(crate) fn install(describe: Describe) {
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid siginfo_t to an SA_SIGINFO handler.
-    let address = unsafe { (*info).si_addr() } as usize;
+    let info_here = unsafe { &*info };
+    // SAFETY: SIGSEGV is one of the signals that have an address.
+    let address = unsafe { info_here.si_addr() } as usize;
     let Some(handler) = HANDLER.get() else { return };
     let mut line = Line { bytes: [0; 400], len: 0 };
     if (handler.describe)(address, &mut line) {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the last words of the process: nobody parks"
+        )]
         // SAFETY: write(2) is async-signal-safe, and the bytes are ours.
-        unsafe { libc::write(2, line.bytes.as_ptr().cast(), line.len) };
+        unsafe {
+            libc::write(2, line.bytes.as_ptr().cast(), line.len)
+        };
         // SAFETY: abort(3) is async-signal-safe.
         unsafe { libc::abort() };
     }

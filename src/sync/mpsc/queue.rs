@@ -66,7 +66,7 @@ impl<T> Queue<T> {
 
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.receiver_gone {
             return Err(TrySendError::Disconnected(message));
         }
