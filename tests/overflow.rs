@@ -1,5 +1,6 @@
 //! A stack overflow ends the process with a message that names the green thread; both kinds of guard catch it.
 //! Each case runs in a child process, which is this very binary told to run one test.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 use std::process::{Command, Output};
 

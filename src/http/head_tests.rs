@@ -224,10 +224,7 @@ fn expectations() {
 
 #[test]
 fn sizes() {
-    let mut config = Config::default();
-    config.max_line = 64;
-    config.max_head = 160;
-    config.max_headers = 5;
+    let config = Config { max_line: 64, max_head: 160, max_headers: 5, ..Config::default() };
     let long = "x".repeat(80);
     let with = |lines: &str| format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
     for (input, code) in [

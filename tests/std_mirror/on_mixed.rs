@@ -28,7 +28,7 @@ pub(crate) mod rt {
             T: Send + 'static,
         {
             static TURN: AtomicUsize = AtomicUsize::new(0);
-            if TURN.fetch_add(1, Relaxed) % 2 == 0 {
+            if TURN.fetch_add(1, Relaxed).is_multiple_of(2) {
                 return JoinHandle::Green(green::spawn(f));
             }
             // std's join would block the worker that the green ones need.
