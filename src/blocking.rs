@@ -8,8 +8,10 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::hub::deadlock::{POOL_CALLS, POOL_THREADS};
 use crate::hub::{self, runtime};
 use crate::wait::Monitor;
 
@@ -84,14 +86,18 @@ where
 }
 
 fn submit(task: Task) {
+    // Counted for the deadlock report: while a call is out, its end can wake somebody.
+    POOL_CALLS.fetch_add(1, Ordering::SeqCst);
     let mut pool = POOL.lock();
     pool.tasks.push_back(task);
     if !pool.wake_one(0) && pool.threads < MAX_THREADS {
         pool.threads += 1;
+        POOL_THREADS.fetch_add(1, Ordering::SeqCst);
         drop(pool);
         if let Err(error) = start_thread() {
             let mut pool = POOL.lock();
             pool.threads -= 1;
+            POOL_THREADS.fetch_sub(1, Ordering::SeqCst);
             let alone = pool.threads == 0;
             drop(pool);
             // With other threads the task waits for one of them; with none it would wait for ever.
@@ -111,6 +117,7 @@ fn work() {
         if let Some(task) = pool.tasks.pop_front() {
             drop(pool);
             task();
+            POOL_CALLS.fetch_sub(1, Ordering::SeqCst);
             continue;
         }
         if pool.wait(0, Some(Instant::now() + IDLE_FOR)).is_err() {
@@ -118,30 +125,20 @@ fn work() {
             // A task may have come after we left the queue, when nobody else was idle and no thread to be had.
             if pool.tasks.is_empty() {
                 pool.threads -= 1;
+                POOL_THREADS.fetch_sub(1, Ordering::SeqCst);
                 return;
             }
         }
     }
 }
 
-/// A plain OS thread that belongs to the caller's runtime: for servers that run their handlers on OS threads.
-#[derive(Debug)]
-pub(crate) struct OsJoin(std::thread::JoinHandle<()>);
-
-impl OsJoin {
-    /// Waits for its end; on a green thread through the pool.
-    pub(crate) fn join(self) -> std::thread::Result<()> {
-        run(move || self.0.join())
-    }
-}
-
-/// Starts an OS thread.
-pub(crate) fn os_thread(name: &str, f: impl FnOnce() + Send + 'static) -> std::io::Result<OsJoin> {
+/// Starts a plain OS thread that belongs to the caller's runtime, for servers that run their handlers on OS threads.
+pub(crate) fn os_thread(name: &str, f: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let home = runtime::of_caller();
     #[allow(clippy::disallowed_methods, reason = "an OS thread is what the caller wants")]
-    let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
         runtime::belong_to(home);
         f();
     })?;
-    Ok(OsJoin(thread))
+    Ok(())
 }

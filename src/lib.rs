@@ -60,6 +60,7 @@ mod fiber;
 mod hub;
 
 mod blocking;
+mod inspect;
 mod io;
 mod wait;
 
@@ -81,6 +82,7 @@ pub mod http;
 pub use blocking::run as blocking;
 pub use hub::runtime::{Builder, run};
 pub use hub::stats::{Stats, stats};
+pub use inspect::dump;
 pub use stack::Guard as StackGuard;
 pub use timeout::{Elapsed, timeout};
 

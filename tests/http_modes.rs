@@ -359,10 +359,7 @@ fn streams(mode: Mode) {
     client.send(get("/stream"));
     let head = without_date(&client.until("\r\n\r\n"));
     assert_eq!(head, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    assert_eq!(
-        client.until("0\r\n\r\n"),
-        "3\r\none\r\n6\r\ntwo 2!\r\n0\r\n\r\n".replace("6\r\ntwo 2!", "6\r\ntwo 2!")
-    );
+    assert_eq!(client.until("0\r\n\r\n"), "3\r\none\r\n6\r\ntwo 2!\r\n0\r\n\r\n");
     // The connection lives on.
     client.send(get("/long-stream"));
     let text = client.until("\r\n0\r\n\r\n");

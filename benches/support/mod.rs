@@ -4,41 +4,41 @@
 use std::time::Duration;
 
 /// One runtime doing the work; gives its figure.
-pub struct Row {
+pub(crate) struct Row {
     name: String,
     run: Box<dyn FnMut() -> f64>,
 }
 
 impl Row {
-    pub fn new(name: &str, run: impl FnMut() -> f64 + 'static) -> Self {
+    pub(crate) fn new(name: &str, run: impl FnMut() -> f64 + 'static) -> Self {
         Row { name: name.into(), run: Box::new(run) }
     }
 }
 
 /// The settings of this run.
-pub struct Bench {
+pub(crate) struct Bench {
     rounds: usize,
     only: Vec<String>,
 }
 
 impl Bench {
     /// Reads the names of the wanted rows from the command line, and prints what this runs on.
-    pub fn from_args(name: &str, rounds: usize) -> Self {
+    pub(crate) fn from_args(name: &str, rounds: usize) -> Self {
         let only = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
         println!("{name}: {}", machine());
         Bench { rounds, only }
     }
 
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()))
     }
 
-    pub fn run(&self, name: &str, unit: &str, rows: Vec<Row>) {
+    pub(crate) fn run(&self, name: &str, unit: &str, rows: Vec<Row>) {
         self.run_rounds(name, unit, rows, self.rounds);
     }
 
     /// Runs every row once per round and prints the medians; ratios are to the first row.
-    pub fn run_rounds(&self, name: &str, unit: &str, mut rows: Vec<Row>, rounds: usize) {
+    pub(crate) fn run_rounds(&self, name: &str, unit: &str, mut rows: Vec<Row>, rounds: usize) {
         if !self.wants(name) {
             return;
         }
@@ -72,13 +72,13 @@ impl Bench {
     }
 }
 
-pub fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     if figures.is_empty() { f64::NAN } else { figures[figures.len() / 2] }
 }
 
 /// CPU time of this process so far, user and system.
-pub fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     // schedstat of the main thread only; the sum over threads is in /proc/self/task.
     let of = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
@@ -94,14 +94,14 @@ pub fn cpu_time() -> Duration {
 }
 
 /// A field of /proc/self/status, in bytes.
-pub fn status(field: &str) -> u64 {
+pub(crate) fn status(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// Machine, compiler and commit: a figure without them is worth nothing.
-pub fn machine() -> String {
+pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or(": ?");

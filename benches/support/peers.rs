@@ -41,14 +41,14 @@ async fn nanos_async<F: Future<Output = ()>>(n: u64, mut f: impl FnMut() -> F) -
     start.elapsed().as_nanos() as f64 / n as f64
 }
 
-pub fn yields(n: u64) -> Vec<Row> {
+pub(crate) fn yields(n: u64) -> Vec<Row> {
     vec![
         Row::new("may", move || on_may(move || nanos(n, may::coroutine::yield_now))),
         Row::new("tokio, current thread", move || on_tokio(nanos_async(n, tokio::task::yield_now))),
     ]
 }
 
-pub fn spawn_join(n: u64) -> Vec<Row> {
+pub(crate) fn spawn_join(n: u64) -> Vec<Row> {
     vec![
         Row::new("may", move || {
             on_may(move || nanos(n, || drop(spawn_may(|| black_box(1)).join())))
@@ -61,7 +61,7 @@ pub fn spawn_join(n: u64) -> Vec<Row> {
     ]
 }
 
-pub fn spawn_batch(n: u64, batch: u64) -> Vec<Row> {
+pub(crate) fn spawn_batch(n: u64, batch: u64) -> Vec<Row> {
     vec![
         Row::new("may", move || {
             on_may(move || {
@@ -84,7 +84,7 @@ pub fn spawn_batch(n: u64, batch: u64) -> Vec<Row> {
     ]
 }
 
-pub fn park(n: u64) -> Vec<Row> {
+pub(crate) fn park(n: u64) -> Vec<Row> {
     vec![Row::new("may", move || {
         on_may(move || {
             let me = may::coroutine::current();
@@ -104,7 +104,7 @@ pub fn park(n: u64) -> Vec<Row> {
     })]
 }
 
-pub fn channel(n: u64) -> Vec<Row> {
+pub(crate) fn channel(n: u64) -> Vec<Row> {
     vec![
         Row::new("may mpsc", move || {
             on_may(move || {
@@ -147,7 +147,7 @@ pub fn channel(n: u64) -> Vec<Row> {
     ]
 }
 
-pub fn sleeps(n: u64) -> Vec<Row> {
+pub(crate) fn sleeps(n: u64) -> Vec<Row> {
     vec![
         Row::new("may: median lateness, us", move || sleepers_may(n).0),
         Row::new("may: CPU per sleeper, us", move || sleepers_may(n).1),

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sward::http::{Mode, Server, ServerHandle};
-use sward::signal::{SIGINT, SIGTERM, Signals};
+use sward::signal::{SIGINT, SIGQUIT, SIGTERM, Signals};
 use sward::sync::Mutex;
 use sward::thread;
 
@@ -139,6 +139,7 @@ fn serve(options: Options, input: Input) -> Result<(), String> {
         println!("tweet_feed: simulated upstream on {}", sim.base());
     }
     end_on_signal(signals, feed, sim, server.handle()).map_err(|e| e.to_string())?;
+    report_on_quit().map_err(|e| e.to_string())?;
     server.serve(web::routes(web)).map_err(|e| e.to_string())
 }
 
@@ -157,6 +158,17 @@ fn end_on_signal(
         }
     };
     thread::Builder::new().name("signals".into()).spawn(end).map(drop)
+}
+
+/// Ctrl-\ (SIGQUIT) prints what every green thread does, and the program goes on.
+fn report_on_quit() -> io::Result<()> {
+    let signals = Signals::new(&[SIGQUIT])?;
+    let report = move || {
+        while signals.wait().is_ok() {
+            eprint!("{}", sward::dump(true));
+        }
+    };
+    thread::Builder::new().name("report".into()).spawn(report).map(drop)
 }
 
 /// The runtime's counters, fresh four times a second.

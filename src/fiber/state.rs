@@ -11,6 +11,20 @@
 
 use std::cell::Cell;
 
+/// What a parked fiber waits for, for reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// A lock, a channel, an event, the end of another thread.
+    Other,
+    /// A deadline and nothing else.
+    Sleep,
+    /// Its token: `thread::park`.
+    Token,
+    /// Bytes (or room for bytes) in this descriptor.
+    Readable(i32),
+    Writable(i32),
+}
+
 /// The flags.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -24,6 +38,12 @@ pub(crate) struct State {
     pub(crate) timed_out: Cell<bool>,
     /// Set when the fiber has ended.
     pub(crate) done: Cell<bool>,
+    /// What the present or the next park waits for; back to `Other` when it is over.
+    pub(crate) waiting: Cell<Waiting>,
+    /// Set when a report wants to know where it is parked: it says so and parks again.
+    pub(crate) asked: Cell<bool>,
+    /// When it came to its worker, on the hub's clock, as of the last look at it.
+    pub(crate) since: Cell<u64>,
     /// How many waits have been refused because of cancellation or an elapsed scope, that scope still open.
     pub(crate) refused: Cell<u32>,
     /// Set while an unwind by timeout or cancel is under way; guards do not poison then.
@@ -38,6 +58,9 @@ impl State {
             notified: Cell::new(false),
             timed_out: Cell::new(false),
             done: Cell::new(false),
+            waiting: Cell::new(Waiting::Other),
+            asked: Cell::new(false),
+            since: Cell::new(0),
             refused: Cell::new(0),
             quiet: Cell::new(false),
         }

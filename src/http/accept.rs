@@ -16,7 +16,7 @@ use super::connection::{Context, Next, turn};
 use super::link::Link;
 use super::router::Handler;
 use super::state::{Open, OsConnection, State};
-use crate::blocking::{OsJoin, os_thread};
+use crate::blocking::os_thread;
 use crate::io::{Descriptor, end_idle, start_when_readable};
 use crate::net::TcpListener;
 use crate::thread;
@@ -165,21 +165,17 @@ type Waiting = Monitor<VecDeque<Option<(Connection, Descriptor)>>>;
 /// Accepts until the server stops; `size` OS threads take the connections, one at a time each.
 pub(crate) fn pool(listener: &TcpListener, service: &Arc<Service>, size: usize) -> io::Result<()> {
     let waiting = Arc::new(Waiting::new(VecDeque::new()));
-    let mut threads = Vec::with_capacity(size);
-    for _ in 0..size {
+    for started in 0..size {
         let theirs = waiting.clone();
-        let started = os_thread("sward-http", move || {
+        let thread = os_thread("sward-http", move || {
             while let Some((connection, socket)) = take(&theirs) {
                 // OK to ignore: a socket that takes no options is closed.
                 let _ = connection.serve(socket);
             }
         });
-        match started {
-            Ok(thread) => threads.push(thread),
-            Err(error) => {
-                end(&waiting, &threads);
-                return Err(error);
-            }
+        if let Err(error) = thread {
+            end(&waiting, started);
+            return Err(error);
         }
     }
     while let Some((socket, peer, open)) = next(listener, &service.context) {
@@ -188,7 +184,7 @@ pub(crate) fn pool(listener: &TcpListener, service: &Arc<Service>, size: usize) 
         queue.push_back(Some((connection, socket)));
         queue.wake_one(0);
     }
-    end(&waiting, &threads);
+    end(&waiting, size);
     Ok(())
 }
 
@@ -205,10 +201,10 @@ fn take(waiting: &Waiting) -> Option<(Connection, Descriptor)> {
 }
 
 /// Those that still wait for a thread are closed, and the threads end after what they are doing.
-fn end(waiting: &Waiting, threads: &[OsJoin]) {
+fn end(waiting: &Waiting, threads: usize) {
     let mut queue = waiting.lock();
     let turned_away = std::mem::take(&mut *queue);
-    queue.extend(threads.iter().map(|_| None));
+    queue.extend((0..threads).map(|_| None));
     queue.wake_all(0);
     drop(queue);
     drop(turned_away);

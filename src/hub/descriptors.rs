@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::{Due, Hub, Interrupt, clock};
 use crate::driver::{Driver, Token};
+use crate::fiber::state::Waiting;
 use crate::fiber::{Fiber, Wait};
 use crate::list::List;
 use crate::sys::epoll::Readiness;
@@ -135,7 +136,14 @@ impl Hub {
             // SAFETY: the fiber stays alive and in this one list until it is taken out, below or by an event.
             unsafe { slot.list(direction).push_back(fiber) };
         }
+        let number = fd.as_raw_fd();
+        fiber.state.waiting.set(match direction {
+            Direction::Read => Waiting::Readable(number),
+            Direction::Write => Waiting::Writable(number),
+        });
+        self.outside.set(self.outside.get() + 1);
         let result = self.park_green(fiber, deadline, false);
+        self.outside.set(self.outside.get() - 1);
         let descriptors = self.descriptors.borrow_mut();
         let list = descriptors.slots[at].list(direction);
         // SAFETY: in that list, if the wake-up did not come from it.
@@ -205,7 +213,7 @@ impl Hub {
         {
             let mut descriptors = self.descriptors.borrow_mut();
             for slot in &mut descriptors.slots {
-                let wanted = |idle: &Box<Idle>| group.is_none_or(|group| group == idle.group);
+                let wanted = |idle: &Idle| group.is_none_or(|group| group == idle.group);
                 ended.extend(slot.idle.take_if(|idle| wanted(idle)));
             }
             descriptors.idle -= ended.len();
@@ -223,6 +231,11 @@ impl Hub {
     /// What waits without a stack at the end of the runtime is dropped, here on its own worker.
     pub(super) fn end_all_idle(&self) {
         self.end_idle(None);
+    }
+
+    /// Whether something waits on a descriptor without a stack.
+    pub(super) fn has_idle(&self) -> bool {
+        self.descriptors.borrow().idle > 0
     }
 
     /// Waits for descriptors, the bell, or `timeout`, and wakes whom it concerns.

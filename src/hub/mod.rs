@@ -17,7 +17,9 @@
 //! [`descriptors`] (readiness), [`stats`].
 
 pub(crate) mod clock;
+pub(crate) mod deadlock;
 pub(crate) mod descriptors;
+pub(crate) mod inspect;
 pub(crate) mod park;
 pub(crate) mod runtime;
 pub(crate) mod stats;
@@ -43,9 +45,8 @@ use descriptors::Descriptors;
 use runtime::Runtime;
 use stats::Counters;
 
-pub(crate) use park::{Interrupt, Thread, is_green, park, park_masked, unwinding_quietly};
+pub(crate) use park::{Interrupt, Thread, is_green, park, unwinding_quietly};
 pub(crate) use runtime::{Place, spawn};
-pub(crate) use stats::stats;
 
 /// After so many switches the hub looks at the mail, the clock and the descriptors, whoever is still runnable.
 const LOOK_EVERY: u32 = 61;
@@ -82,6 +83,12 @@ pub(crate) struct Hub {
     since_look: Cell<u32>,
     budget: Cell<u32>,
     last_trim: Cell<Instant>,
+    /// Fibers that wait on descriptors: what wakes them comes from outside the process.
+    outside: Cell<usize>,
+    /// The clock as of the last look at it.
+    clock: Cell<u64>,
+    /// Where fibers that were asked said they are.
+    said: RefCell<Option<std::backtrace::Backtrace>>,
 }
 
 thread_local! {
@@ -125,6 +132,9 @@ impl Hub {
             since_look: Cell::new(0),
             budget: Cell::new(OPERATIONS),
             last_trim: Cell::new(Instant::now()),
+            outside: Cell::new(0),
+            clock: Cell::new(clock::now()),
+            said: RefCell::new(None),
         })
     }
 
@@ -162,6 +172,7 @@ impl Hub {
     /// Makes `fiber` ours, for good.
     fn adopt(&self, fiber: Arc<Fiber>) -> *const Fiber {
         fiber.settle(self.mailbox);
+        fiber.state.since.set(self.clock.get());
         self.counters().adopted();
         let fiber = Arc::into_raw(fiber);
         // SAFETY: the count that `into_raw` left with us keeps it valid; it was in no hub's list before.
@@ -290,6 +301,7 @@ impl Hub {
 
     fn fire_deadlines(&self) {
         let now = clock::now();
+        self.clock.set(now);
         loop {
             // A statement of its own: what is woken below may set deadlines.
             let due = self.timers.borrow_mut().pop_due(now);
@@ -325,7 +337,7 @@ impl Hub {
             let more = self.arena.borrow_mut().trim();
             self.last_trim.set(if more { last_trim } else { Instant::now() });
         }
-        let timeout = self.timers.borrow().next().map(|when| clock::until(when));
+        let timeout = self.timers.borrow().next().map(clock::until);
         if timeout == Some(Duration::ZERO) {
             return self.look();
         }
@@ -339,7 +351,11 @@ impl Hub {
         } else {
             timeout
         };
-        self.wait_for_events(timeout);
+        if self.looks_deadlocked(timeout) {
+            self.wait_in_a_deadlock();
+        } else {
+            self.wait_for_events(timeout);
+        }
         self.runtime.idle.fetch_sub(1, Ordering::SeqCst);
         self.runtime.rousing.store(false, Ordering::SeqCst);
         self.since_look.set(0);

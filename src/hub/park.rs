@@ -20,6 +20,7 @@ use super::{Due, Hub, clock, here, here_green};
 use crate::fiber::Fiber;
 use crate::fiber::locals::Locals;
 use crate::fiber::scopes::Scopes;
+use crate::fiber::state::Waiting;
 use crate::sys::futex;
 
 pub(crate) use crate::fiber::scopes::ScopeId;
@@ -217,6 +218,12 @@ impl Hub {
         state.parked.set(true);
         // SAFETY: we run on `fiber`; whoever wakes it enqueues it, and `parked` says that it may.
         unsafe { fiber.leave() };
+        while state.asked.replace(false) {
+            self.say_where();
+            // SAFETY: as above: a report entered it, which changes nothing about who may wake it.
+            unsafe { fiber.leave() };
+        }
+        state.waiting.set(Waiting::Other);
         state.notified.set(false);
         if !masked && fiber.cancelled.load(Ordering::Relaxed) {
             self.disarm(fiber, timer);
@@ -472,6 +479,13 @@ impl Waiter {
                 thread.wake();
             }
         }
+    }
+}
+
+/// Says what the caller's next park waits for. For reports only.
+pub(crate) fn about_to_wait_for(what: Waiting) {
+    if let Some((_, fiber)) = here_green() {
+        fiber.state.waiting.set(what);
     }
 }
 

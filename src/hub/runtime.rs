@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -95,7 +95,8 @@ impl Builder {
     /// cancelled (their waits fail or unwind, their destructors run), and the workers end.
     ///
     /// # Panics
-    /// With the payload of `f`, if `f` panics. If called on a green thread (there is a runtime already: just
+    /// With the payload of `f`, if `f` panics. If `f` waits and so does every other green thread, and nothing in the
+    /// process can wake one: a deadlock, reported with names on stderr. If called on a green thread (there is a runtime already: just
     /// call the closure). If the workers or their event loops cannot be started.
     pub fn run<F: FnOnce() -> T, T>(self, f: F) -> T {
         assert!(
@@ -119,11 +120,18 @@ impl Builder {
         let body = unsafe { std::mem::transmute::<Arc<dyn Body + '_>, Arc<dyn Body>>(body) };
         let stack_size = runtime.config.stack_size;
         let main = Fiber::new(Some("main".into()), stack_size, Job::new_local(body));
+        runtime.main.store(main.id.get(), Ordering::SeqCst);
         hub.enqueue(hub.adopt(main.clone()));
         hub.work(|| main.state.done.get());
         match result.take() {
             Some(Ok(value)) => value,
-            Some(Err(payload)) => resume_unwind(payload),
+            Some(Err(payload)) => {
+                let quiet = super::park::caught(&*payload).is_some();
+                if quiet && runtime.deadlocked.load(Ordering::SeqCst) {
+                    panic!("deadlock: every green thread waits (the report above names them)");
+                }
+                resume_unwind(payload)
+            }
             None => panic!("the main green thread could not be started"),
         }
     }
@@ -168,6 +176,7 @@ impl Drop for Stop<'_> {
         self.runtime.stop();
         self.hub.wind_down(self.runtime.config.grace);
         for thread in self.threads.drain(..) {
+            #[allow(clippy::disallowed_methods, reason = "no green thread is left here")]
             if thread.join().is_err() {
                 eprintln!("sward: a worker panicked; this is a bug in sward");
             }
@@ -205,7 +214,12 @@ pub(crate) struct Shared {
     pub(crate) mailbox: &'static Mailbox,
     pub(crate) stealer: Stealer<Arc<Fiber>>,
     pub(crate) counters: Counters,
+    /// Set by the worker before it sleeps: nothing from outside can wake what it has.
+    pub(crate) hopeless: AtomicBool,
 }
+
+/// A worker's own queue of what has not started.
+type Local = Worker<Arc<Fiber>>;
 
 /// What the workers share.
 pub(crate) struct Runtime {
@@ -218,14 +232,23 @@ pub(crate) struct Runtime {
     /// Set while a worker is being woken to look for work; one at a time is enough, as it wakes the next.
     pub(crate) rousing: AtomicBool,
     stopping: AtomicBool,
+    /// The id of the main green thread; 0 in the default runtime, which has none.
+    pub(crate) main: AtomicU64,
+    /// Set when the main green thread has been cancelled because of a deadlock.
+    pub(crate) deadlocked: AtomicBool,
 }
 
 impl Runtime {
-    fn new(config: Config) -> io::Result<(Arc<Self>, Vec<Worker<Arc<Fiber>>>)> {
+    fn new(config: Config) -> io::Result<(Arc<Self>, Vec<Local>)> {
         let locals: Vec<_> = (0..config.workers).map(|_| Worker::new_fifo()).collect();
         let workers = locals.iter().map(|local| {
             let (mailbox, stealer) = (Mailbox::obtain()?, local.stealer());
-            Ok(Shared { mailbox, stealer, counters: Counters::default() })
+            Ok(Shared {
+                mailbox,
+                stealer,
+                counters: Counters::default(),
+                hopeless: AtomicBool::new(false),
+            })
         });
         let workers = workers.collect::<io::Result<_>>()?;
         let runtime = Runtime {
@@ -235,6 +258,8 @@ impl Runtime {
             idle: AtomicUsize::new(0),
             rousing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            main: AtomicU64::new(0),
+            deadlocked: AtomicBool::new(false),
         };
         Ok((Arc::new(runtime), locals))
     }
@@ -242,7 +267,7 @@ impl Runtime {
     fn start_workers(
         self: &Arc<Self>,
         first: usize,
-        locals: Vec<Worker<Arc<Fiber>>>,
+        locals: Vec<Local>,
     ) -> Vec<std::thread::JoinHandle<()>> {
         let start = |(index, local)| {
             let runtime = self.clone();

@@ -20,6 +20,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::fiber::state::Waiting;
 use crate::hub::{self, Interrupt};
 
 pub use builder::Builder;
@@ -99,6 +100,7 @@ pub fn sleep(duration: Duration) {
 /// Sleeps until `deadline`; returns at once if it has passed.
 pub fn sleep_until(deadline: Instant) {
     loop {
+        hub::park::about_to_wait_for(Waiting::Sleep);
         match hub::park(Some(deadline)) {
             Ok(()) if Instant::now() < deadline => {}
             Ok(()) | Err(Interrupt::TimedOut) => return,
@@ -120,6 +122,7 @@ pub fn park_timeout(duration: Duration) {
 fn wait_for_token(deadline: Option<Instant>) {
     let me = hub::Thread::current();
     while !me.token().swap(false, Ordering::SeqCst) {
+        hub::park::about_to_wait_for(Waiting::Token);
         if !park_until(deadline) {
             // The token may have come with the deadline.
             me.token().swap(false, Ordering::SeqCst);

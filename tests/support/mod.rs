@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 /// Ends the test binary with a message if it hangs: a hang must name itself. The first call starts the clock.
-pub fn alarm() {
+pub(crate) fn alarm() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::thread::spawn(|| {

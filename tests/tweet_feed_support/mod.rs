@@ -11,33 +11,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The example's executable, built once, in the profile of the tests themselves.
+#[path = "../support/example.rs"]
+mod example;
+
+/// The example's executable, built once.
 pub(crate) fn executable() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-        cargo.args(["build", "--example", "tweet_feed", "--message-format=json"]);
-        // What cargo told this test about its package would look like a change to build scripts, and
-        // have them run again.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                cargo.env_remove(name);
-            }
-        }
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let output = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
-        assert!(output.status.success(), "the example does not build");
-        let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-        messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|message| message["target"]["name"] == "tweet_feed")
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .expect("cargo names the executable")
-    })
+    BUILT.get_or_init(|| example::executable("tweet_feed"))
 }
 
 /// A running example. Killed when dropped.
