@@ -21,7 +21,7 @@ fn dump_names_everybody_and_what_they_wait_for() {
                 named("sleeper").spawn(|| thread::sleep(Duration::from_secs(60))).unwrap();
             let parked = named("parked").spawn(thread::park).unwrap();
             let (_to, from) = mpsc::channel::<()>();
-            let waiter = named("waiter").spawn(move || from.recv().is_ok()).unwrap();
+            let waiter = named("waiter").spawn(move || assert!(from.recv().is_err())).unwrap();
             let socket = sward::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             let reader = named("reader").spawn(move || drop(socket.recv(&mut [0]))).unwrap();
             let report = loop {
