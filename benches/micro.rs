@@ -29,6 +29,7 @@ fn main() {
     park_unpark(&bench);
     channel(&bench);
     sleeps(&bench);
+    sleep_together(&bench);
 }
 
 /// Nanoseconds per call of `f`, over `n` calls.
@@ -239,6 +240,25 @@ fn sleeps(bench: &Bench) {
     #[cfg(feature = "peers")]
     let rows: Vec<Row> = rows.into_iter().chain(peers::sleeps(N)).collect();
     bench.run_rounds("sleep", "10,000 sleepers of 1000..1999 ms", rows, 1);
+}
+
+/// 10,000 threads that sleep 1 s each: when the last one is back, in ms after the first was spawned.
+fn sleep_together(bench: &Bench) {
+    const N: u64 = 10_000;
+    let second = Duration::from_secs(1);
+    let rows: Vec<Row> = vec![Row::new("sward, one worker", move || {
+        sward::Builder::new().workers(1).run(|| {
+            let start = Instant::now();
+            let threads: Vec<_> = (0..N)
+                .map(|_| sward::thread::spawn(move || sward::thread::sleep(second)))
+                .collect();
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            start.elapsed().as_nanos() as f64 / 1e6
+        })
+    })];
+    #[cfg(feature = "peers")]
+    let rows: Vec<Row> = rows.into_iter().chain(peers::sleep_together(N, second)).collect();
+    bench.run_rounds("together", "ms until 10,000 sleeps of 1 s are over", rows, 3);
 }
 
 fn sleepers_sward(n: u64) -> (f64, f64) {

@@ -201,3 +201,27 @@ fn sleepers_tokio(n: u64) -> (f64, f64) {
     });
     figures(late, support::cpu_time() - cpu, n)
 }
+
+pub(crate) fn sleep_together(n: u64, each: Duration) -> Vec<Row> {
+    vec![
+        Row::new("may, one worker", move || {
+            on_may(move || {
+                let start = Instant::now();
+                let all: Vec<_> =
+                    (0..n).map(|_| spawn_may(move || may::coroutine::sleep(each))).collect();
+                all.into_iter().for_each(|one| drop(one.join()));
+                start.elapsed().as_nanos() as f64 / 1e6
+            })
+        }),
+        Row::new("tokio, current thread", move || {
+            on_tokio(async move {
+                let start = Instant::now();
+                let all: Vec<_> = (0..n).map(|_| tokio::spawn(tokio::time::sleep(each))).collect();
+                for one in all {
+                    let _ = one.await;
+                }
+                start.elapsed().as_nanos() as f64 / 1e6
+            })
+        }),
+    ]
+}

@@ -245,7 +245,10 @@ impl Hub {
         let result = driver.wait(timeout, |token, readiness| self.on_event(token, readiness));
         if let Err(error) = result {
             // A broken epoll descriptor: no way to go on, and no sense in spinning.
-            eprintln!("sward: the event loop of worker {} failed: {error}", self.index);
+            eprintln!(
+                "sward: the event loop of worker {} failed: {error} (Linux 5.11 or later is needed)",
+                self.index
+            );
             std::process::abort();
         }
     }
