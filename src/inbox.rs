@@ -94,6 +94,11 @@ impl<T: Mail> Inbox<T> {
             .is_ok()
     }
 
+    /// Whether the owner has said that it sleeps and nobody has pushed or roused it since.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.head.load(Ordering::Acquire) == asleep()
+    }
+
     /// Wakes the owner without mail, if it sleeps; true if the caller must ring. Safe from any thread.
     #[must_use = "true means: ring the bell"]
     pub(crate) fn rouse(&self) -> bool {

@@ -80,3 +80,12 @@ fn a_deadlock_is_named() {
     assert!(stderr.contains("'left'") && stderr.contains("'right'"), "{stderr}");
     assert_eq!(output.status.code(), Some(101), "run panicked: {stderr}");
 }
+
+/// A wake-up that comes while the runtime looks like a deadlock is no deadlock: found by an example of `http`.
+#[test]
+fn a_late_wake_up_is_no_deadlock() {
+    support::alarm();
+    let output = Command::new(example::executable("deadlock")).arg("--not").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
+}

@@ -63,6 +63,11 @@ impl Mailbox {
         self.inbox.try_sleep()
     }
 
+    /// Whether the worker sleeps and nobody has written or called since. Owner only.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.inbox.is_asleep()
+    }
+
     pub(crate) fn bell(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
     }

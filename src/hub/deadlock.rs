@@ -5,10 +5,14 @@
 //! Then the report names every green thread on stderr, and the main one is cancelled, so that `run` panics instead
 //! of hanging for ever.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Hub;
+use super::inspect::describe_here;
+use super::runtime::{Place, detached, spawn};
+use crate::fiber::Fiber;
 
 /// How long everything must have been still before it is looked into.
 const STILL_FOR: Duration = Duration::from_millis(500);
@@ -29,10 +33,11 @@ impl Hub {
 
     /// Waits as ever, but looks up after a while.
     pub(super) fn wait_in_a_deadlock(&self) {
-        let before = self.counters().switches();
+        let start = Instant::now();
         self.wait_for_events(Some(STILL_FOR));
-        let quiet = self.run.is_empty() && self.counters().switches() == before;
-        if quiet && self.is_deadlocked() {
+        // The bell ends the wait early, with mail that has not been read; nobody has woken us only if it says so.
+        let still = start.elapsed() >= STILL_FOR && self.mailbox.is_asleep();
+        if still && self.run.is_empty() && self.is_deadlocked() {
             self.report_deadlock();
         }
     }
@@ -69,9 +74,23 @@ impl Hub {
             "sward: deadlock: every green thread waits, and no deadline, descriptor or other thread can wake one"
         );
         eprint!("{}", self.describe(false));
-        let others = self.runtime.workers.len() - 1;
-        if others > 0 {
-            eprintln!("sward: (and those of the {others} other workers)");
+        // The others describe their own; nobody is busy, so that takes no time.
+        let described = Arc::new(AtomicUsize::new(1));
+        for worker in 1..self.runtime.workers.len() {
+            let described = described.clone();
+            let job = detached(move || {
+                eprint!("{}", describe_here(false));
+                described.fetch_add(1, Ordering::SeqCst);
+            });
+            let fiber = Fiber::new(Some("report".into()), self.runtime.config.stack_size, job);
+            // OK to ignore: the number is in range.
+            let _ = spawn(fiber, Place::Worker(worker));
+        }
+        let give_up = Instant::now() + STILL_FOR;
+        while described.load(Ordering::SeqCst) < self.runtime.workers.len()
+            && Instant::now() < give_up
+        {
+            self.wait_for_events(Some(Duration::from_millis(1)));
         }
         self.runtime.deadlocked.store(true, Ordering::SeqCst);
         let main = self.runtime.main.load(Ordering::SeqCst);

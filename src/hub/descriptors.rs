@@ -185,7 +185,7 @@ impl Hub {
     }
 
     fn start_idle(&self, start: Start, why: Result<(), Interrupt>) {
-        let job = super::runtime::detached(move || start(why));
+        let job = super::runtime::detached_local(move || start(why));
         let fiber = Fiber::new(None, self.runtime.config.stack_size, job);
         self.enqueue(self.adopt(fiber));
     }

@@ -469,8 +469,13 @@ impl<F: FnOnce()> Body for Closure<F> {
     }
 }
 
-/// The job of running `f` on a green thread of the calling worker, with nobody waiting for a result.
-pub(crate) fn detached(f: impl FnOnce() + 'static) -> Job {
+/// The job of running `f`, with nobody waiting for a result.
+pub(crate) fn detached(f: impl FnOnce() + Send + 'static) -> Job {
+    Job::new(Arc::new(Closure(Lock::new(Some(f)))))
+}
+
+/// As `detached`, on a green thread of the calling worker.
+pub(crate) fn detached_local(f: impl FnOnce() + 'static) -> Job {
     #[allow(clippy::arc_with_non_send_sync, reason = "a local job stays on this thread")]
     Job::new_local(Arc::new(Closure(Lock::new(Some(f)))))
 }

@@ -20,10 +20,6 @@ fn bump(counter: &AtomicU64) {
 }
 
 impl Counters {
-    pub(crate) fn switches(&self) -> u64 {
-        self.switches.load(Ordering::Relaxed)
-    }
-
     #[inline]
     pub(crate) fn switched(&self) {
         bump(&self.switches);

@@ -190,11 +190,11 @@ fn during_meetings() {
         let barrier = Arc::new(Barrier::new(2));
         interrupted("Barrier::wait", || barrier.wait());
         let theirs = Arc::clone(&barrier);
-        let other = thread::spawn(move || drop(theirs.wait()));
+        let other = thread::spawn(move || theirs.wait().is_leader());
         settle();
         assert!(!other.is_finished());
-        barrier.wait();
-        other.join().unwrap();
+        let leads = barrier.wait().is_leader();
+        assert_ne!(leads, other.join().unwrap());
 
         // An initialiser that was interrupted has not run, and the next one may.
         let once = Once::new();
