@@ -12,8 +12,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::hub::Interrupt;
 use crate::hub::park::{Waiter, park, park_masked};
+use crate::hub::{Interrupt, Thread};
 use crate::list::{Linked, Links, List};
 use crate::sys::{Lock, LockGuard};
 
@@ -54,7 +54,11 @@ impl<S, const Q: usize> Monitor<S, Q> {
     /// For a short section: no parking, no foreign code.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, S, Q> {
-        Guard { monitor: self, inner: self.inner.lock() }
+        Guard {
+            monitor: self,
+            inner: self.inner.lock(),
+            later: Later { one: None, more: Vec::new() },
+        }
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut S {
@@ -65,7 +69,35 @@ impl<S, const Q: usize> Monitor<S, Q> {
 /// The right to the state and to the queues.
 pub(crate) struct Guard<'a, S, const Q: usize = 1> {
     monitor: &'a Monitor<S, Q>,
+    /// Dropped before `later`: fields go in the order in which they are declared.
     inner: LockGuard<'a, Inner<S, Q>>,
+    later: Later,
+}
+
+/// Threads of other workers and other kinds that have been granted their wish. Waking them may take a system call,
+/// and the first thing that they do is to take the lock: they are woken when it is free.
+struct Later {
+    one: Option<Thread>,
+    more: Vec<Thread>,
+}
+
+impl Later {
+    fn add(&mut self, thread: Thread) {
+        match &self.one {
+            None => self.one = Some(thread),
+            Some(_) => self.more.push(thread),
+        }
+    }
+}
+
+impl Drop for Later {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(thread) = &self.one {
+            thread.wake();
+            self.more.iter().for_each(Thread::wake);
+        }
+    }
 }
 
 impl<S, const Q: usize> Guard<'_, S, Q> {
@@ -79,7 +111,9 @@ impl<S, const Q: usize> Guard<'_, S, Q> {
         // SAFETY: as above. The node may be gone as soon as this is stored, so nothing comes after it.
         let release = || unsafe { &(*node).granted }.store(true, Ordering::Release);
         // SAFETY: its thread is in its wait, which it leaves when it sees what `release` sets.
-        unsafe { waiter.wake(release) };
+        if let Some(thread) = unsafe { waiter.release(release) } {
+            self.later.add(thread);
+        }
         true
     }
 
@@ -134,12 +168,8 @@ impl<S, const Q: usize> Guard<'_, S, Q> {
                 if unsafe { guard.inner.queues[q].remove(&node) } {
                     return Err(why);
                 }
-                drop(guard);
-                // Taken off by a waker that is about to set `granted`. It holds no lock that we could wait for,
-                // and needs a few instructions.
-                while !node.granted.load(Ordering::Acquire) {
-                    std::hint::spin_loop();
-                }
+                // Taken off by a waker, which set `granted` before it let go of the lock.
+                debug_assert!(node.granted.load(Ordering::Acquire));
                 return Ok(());
             }
         }

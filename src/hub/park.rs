@@ -445,12 +445,14 @@ impl Waiter {
         }
     }
 
-    /// Calls `release` (after which the waiter may leave its wait), and wakes it.
+    /// Calls `release`, after which the waiter may leave its wait, and wakes it if it lives on this worker. If not,
+    /// returns it for the caller to wake: that may be a system call, and the caller may hold a lock.
     ///
     /// # Safety
     /// The waiter is in its wait, and cannot leave it before `release` is called.
     #[inline]
-    pub(crate) unsafe fn wake(self, release: impl FnOnce()) {
+    #[must_use = "wake it"]
+    pub(crate) unsafe fn release(self, release: impl FnOnce()) -> Option<Thread> {
         match self {
             Waiter::Green(fiber) => {
                 if let Some(hub) = here()
@@ -461,14 +463,14 @@ impl Waiter {
                     release();
                     // SAFETY: as above.
                     hub.wake_local(unsafe { &*fiber });
-                    return;
+                    return None;
                 }
                 // SAFETY: alive now; the count keeps the record valid after `release`.
                 unsafe { Arc::increment_strong_count(fiber) };
                 // SAFETY: the count just taken.
                 let fiber = unsafe { Arc::from_raw(fiber) };
                 release();
-                wake_green(&fiber);
+                Some(Thread::Green(fiber))
             }
             Waiter::Os(thread) => {
                 // SAFETY: alive now; the count keeps it valid after `release`.
@@ -476,9 +478,21 @@ impl Waiter {
                 // SAFETY: the count just taken.
                 let thread = unsafe { Arc::from_raw(thread) };
                 release();
-                thread.wake();
+                Some(Thread::Os(thread))
             }
         }
+    }
+}
+
+/// Takes the calling thread's token; false if it is not there.
+#[inline]
+pub(crate) fn take_token() -> bool {
+    // A look before the swap: a token that comes later comes with a wake-up, which the park that follows hears.
+    let take =
+        |token: &AtomicBool| token.load(Ordering::Relaxed) && token.swap(false, Ordering::SeqCst);
+    match here_green() {
+        Some((_, fiber)) => take(&fiber.token),
+        None => os(|this| take(&this.shared.token)),
     }
 }
 

@@ -120,12 +120,11 @@ pub fn park_timeout(duration: Duration) {
 }
 
 fn wait_for_token(deadline: Option<Instant>) {
-    let me = hub::Thread::current();
-    while !me.token().swap(false, Ordering::SeqCst) {
+    while !hub::park::take_token() {
         hub::park::about_to_wait_for(Waiting::Token);
         if !park_until(deadline) {
             // The token may have come with the deadline.
-            me.token().swap(false, Ordering::SeqCst);
+            hub::park::take_token();
             return;
         }
     }
