@@ -85,7 +85,7 @@ pub(crate) fn spawn_batch(n: u64, batch: u64) -> Vec<Row> {
 }
 
 pub(crate) fn park(n: u64) -> Vec<Row> {
-    vec![Row::new("may", move || {
+    let may = Row::new("may", move || {
         on_may(move || {
             let me = may::coroutine::current();
             let other = spawn_may(move || {
@@ -101,7 +101,29 @@ pub(crate) fn park(n: u64) -> Vec<Row> {
             let _ = other.join();
             result
         })
-    })]
+    });
+    // tokio has no park; Notify keeps one token as park does.
+    let tokio = Row::new("tokio Notify, current thread", move || {
+        on_tokio(async move {
+            let tokens = Arc::new([tokio::sync::Notify::new(), tokio::sync::Notify::new()]);
+            let theirs = tokens.clone();
+            let other = tokio::spawn(async move {
+                for _ in 0..n {
+                    theirs[0].notified().await;
+                    theirs[1].notify_one();
+                }
+            });
+            let start = Instant::now();
+            for _ in 0..n {
+                tokens[0].notify_one();
+                tokens[1].notified().await;
+            }
+            let result = start.elapsed().as_nanos() as f64 / n as f64;
+            let _ = other.await;
+            result
+        })
+    });
+    vec![may, tokio]
 }
 
 pub(crate) fn channel(n: u64) -> Vec<Row> {
