@@ -218,3 +218,24 @@ fn a_cancelled_loop_that_ignores_errors_ends() {
         assert!(result.is_err());
     });
 }
+
+/// Every refused wait leaves its queue, however often it is refused: whoever wakes the queue later finds nobody.
+#[test]
+fn refused_waits_leave_nothing_behind() {
+    support::alarm();
+    sward::Builder::new().workers(1).run(|| {
+        let event = Arc::new(sward::sync::Event::new());
+        let theirs = event.clone();
+        let stubborn = thread::spawn(move || {
+            for _ in 0..100 {
+                let wait = std::panic::AssertUnwindSafe(|| theirs.wait());
+                assert!(std::panic::catch_unwind(wait).is_err(), "cancelled waits are refused");
+            }
+        });
+        thread::yield_now();
+        stubborn.cancel();
+        stubborn.join().unwrap();
+        event.set();
+        event.wait();
+    });
+}

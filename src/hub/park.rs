@@ -44,9 +44,11 @@ pub(crate) enum Unwind {
 }
 
 impl Interrupt {
-    /// As an I/O error: `TimedOut` for both kinds of deadline, ECANCELED for cancellation.
+    /// As an I/O error: `TimedOut` for both kinds of deadline, ECANCELED for cancellation. For a caller that has
+    /// left whatever it waited in: a green thread that ignores such errors again and again is unwound here.
     #[cold]
     pub(crate) fn into_io(self) -> io::Error {
+        lose_patience(self);
         match self {
             Interrupt::TimedOut => {
                 io::Error::new(io::ErrorKind::TimedOut, "the operation timed out")
@@ -180,18 +182,23 @@ pub(crate) fn os_thread_in_scope() -> bool {
 /// How many refused waits a green thread may shrug off.
 const PATIENCE: u32 = 32;
 
-/// A wait of `fiber` ends with `why`. Code that treats every error as passing (`for stream in listener.incoming()`)
-/// would go round for ever and never let go of its worker: after some refusals it is unwound.
+/// A wait of `fiber` ends with `why`. Counted, for `lose_patience`; nothing may unwind here, because whoever parks is
+/// still registered somewhere.
 #[cold]
 fn refuse(fiber: &Fiber, why: Interrupt) -> Interrupt {
     if why != Interrupt::TimedOut {
-        let refused = fiber.state.refused.get() + 1;
-        fiber.state.refused.set(refused);
-        if refused > PATIENCE {
-            why.unwind();
-        }
+        fiber.state.refused.set(fiber.state.refused.get() + 1);
     }
     why
+}
+
+/// Code that treats every error as passing (`for stream in listener.incoming()`) would go round for ever in a thread
+/// that has been cancelled, and never let go of its worker: after some refusals it is unwound.
+fn lose_patience(why: Interrupt) {
+    let lost = here_green().is_some_and(|(_, fiber)| fiber.state.refused.get() > PATIENCE);
+    if lost && why != Interrupt::TimedOut && !std::thread::panicking() {
+        why.unwind();
+    }
 }
 
 impl Hub {
