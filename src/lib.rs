@@ -26,8 +26,8 @@
 //! # What is here
 //! [`run`] and [`Builder`] start a runtime. [`thread`], [`sync`], [`net`] and [`os`] have std's names and behave as
 //! std's do, on green threads and on OS threads alike, and across the two. [`timeout()`] puts a deadline around any
-//! code, [`blocking()`] takes a blocking call to a pool of OS threads, [`green_local!`] is `thread_local!` for
-//! green threads, [`pubsub`] hands messages to many, `http` serves.
+//! code, [`blocking()`] takes a blocking call to a pool of OS threads, [`block_on()`] waits for a future, [`green_local!`]
+//! is `thread_local!` for green threads, [`pubsub`] hands messages to many, `http` serves.
 //!
 //! # What is not here
 //! - Preemption: a green thread that computes without ever waiting keeps its worker; [`thread::yield_now`] helps.
@@ -59,6 +59,7 @@ mod fiber;
 
 mod hub;
 
+mod block_on;
 mod blocking;
 mod inspect;
 mod io;
@@ -79,6 +80,7 @@ pub mod pubsub;
 #[cfg(feature = "http")]
 pub mod http;
 
+pub use block_on::block_on;
 pub use blocking::run as blocking;
 pub use hub::runtime::{Builder, run};
 pub use hub::stats::{Stats, stats};
