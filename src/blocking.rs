@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::hub::deadlock::{POOL_CALLS, POOL_THREADS};
-use crate::hub::{self, runtime};
+use crate::hub::{self, Interrupt, runtime};
 use crate::wait::Monitor;
 
 /// The most threads that the pool ever has.
@@ -58,6 +58,37 @@ where
     if !hub::is_green() {
         return f();
     }
+    match call(f, false) {
+        Ok(Ok(value)) => value,
+        Ok(Err(payload)) => resume_unwind(payload),
+        Err(why) => why.unwind(),
+    }
+}
+
+/// As [`run`], for callers that may not unwind (the patch): an interruption is returned, and the closure runs on. A
+/// `masked` call is deaf to `timeout` scopes and cancellation. If `f` panics, the process ends.
+pub(crate) fn offload<T, F>(f: F, masked: bool) -> Result<T, Interrupt>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    if !hub::is_green() {
+        return Ok(f());
+    }
+    call(f, masked).map(|result| {
+        result.unwrap_or_else(|_| {
+            eprintln!("sward: a call of the patch panicked on the pool; this is a bug in sward");
+            std::process::abort()
+        })
+    })
+}
+
+/// Runs `f` on the pool and parks the calling green thread meanwhile.
+fn call<T, F>(f: F, masked: bool) -> Result<std::thread::Result<T>, Interrupt>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     let outcome = Arc::new(Monitor::<Outcome<T>>::new(Outcome::Pending));
     let theirs = outcome.clone();
     let home = runtime::of_caller();
@@ -71,16 +102,17 @@ where
     }));
     let mut guard = outcome.lock();
     if matches!(*guard, Outcome::Pending) {
-        if let Err(why) = guard.wait(0, None) {
-            why.unwind();
+        if masked {
+            guard.wait_masked(0);
+        } else {
+            guard.wait(0, None)?;
         }
         guard = outcome.lock();
     }
     let result = std::mem::replace(&mut *guard, Outcome::Pending);
     drop(guard);
     match result {
-        Outcome::Done(Ok(value)) => value,
-        Outcome::Done(Err(payload)) => resume_unwind(payload),
+        Outcome::Done(result) => Ok(result),
         Outcome::Pending => unreachable!("woken before it was done"),
     }
 }

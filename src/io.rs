@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::hub::descriptors::Direction;
+use crate::hub::descriptors::{Direction, Watch};
 use crate::hub::{self, Interrupt};
 use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
 
@@ -192,8 +192,9 @@ impl Descriptor {
     fn wait(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
         match hub::here_green() {
             Some((hub, fiber)) if !std::thread::panicking() => {
-                let exclusive = self.shared_listener.load(Ordering::Relaxed);
-                hub.wait_for(fiber, self.as_fd(), self.source, exclusive, direction, deadline)?
+                let shared = self.shared_listener.load(Ordering::Relaxed);
+                let watch = Watch::Source { id: self.source, shared };
+                hub.wait_for(fiber, self.as_fd(), watch, direction, deadline)?
                     .map_err(Interrupt::into_io)
             }
             _ => self.poll(direction, deadline),

@@ -80,6 +80,9 @@ pub mod pubsub;
 #[cfg(feature = "http")]
 pub mod http;
 
+#[cfg(all(feature = "patch", target_os = "linux", target_env = "gnu", not(miri)))]
+pub mod patch;
+
 pub use block_on::block_on;
 pub use blocking::run as blocking;
 pub use hub::runtime::{Builder, run};

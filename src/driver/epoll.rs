@@ -46,6 +46,30 @@ impl Driver {
         self.epoll.add_exclusive(fd, token.pack())
     }
 
+    /// As `register`, for one direction or both.
+    pub(crate) fn register_for(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        read: bool,
+        write: bool,
+    ) -> io::Result<()> {
+        self.registered += 1;
+        self.epoll.add_for(fd, token.pack(), read, write)
+    }
+
+    /// Changes what a registered `fd` is registered for; what is ready now is reported at once. False if it is not
+    /// registered: its number stands for another open file by now.
+    pub(crate) fn arm(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        read: bool,
+        write: bool,
+    ) -> io::Result<bool> {
+        self.epoll.arm(fd, token.pack(), read, write)
+    }
+
     /// Whether anything but the bell was ever registered.
     pub(crate) fn has_descriptors(&self) -> bool {
         self.registered > 0

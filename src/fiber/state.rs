@@ -48,9 +48,20 @@ pub(crate) struct State {
     pub(crate) refused: Cell<u32>,
     /// Set while an unwind by timeout or cancel is under way; guards do not poison then.
     pub(crate) quiet: Cell<bool>,
+    /// While it is not 0, patched calls of this fiber do not switch: they block the worker.
+    pub(crate) unswitchable: Cell<u32>,
 }
 
 impl State {
+    /// From now on patched calls of this fiber block the worker; undone by as many calls of `allow_switching`.
+    pub(crate) fn forbid_switching(&self) {
+        self.unswitchable.set(self.unswitchable.get() + 1);
+    }
+
+    pub(crate) fn allow_switching(&self) {
+        self.unswitchable.set(self.unswitchable.get().saturating_sub(1));
+    }
+
     pub(crate) const fn new() -> Self {
         State {
             parked: Cell::new(false),
@@ -63,6 +74,7 @@ impl State {
             since: Cell::new(0),
             refused: Cell::new(0),
             quiet: Cell::new(false),
+            unswitchable: Cell::new(0),
         }
     }
 }

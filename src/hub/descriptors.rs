@@ -2,7 +2,8 @@
 //!
 //! A table by descriptor number. A number is registered with the driver once per *source* (an `io::Descriptor`,
 //! told apart by an id that is never used again): when the number comes back with another source, its slot gets
-//! a new generation and events of the old one are recognised and dropped.
+//! a new generation and events of the old one are recognised and dropped. A number that belongs to nobody we know
+//! ([`Watch::Number`]) may change its meaning unseen, so it is armed anew for every wait.
 //!
 //! Readiness is edge-triggered and nobody remembers it: callers try first and wait on EAGAIN, and events are read
 //! only between fibers, so no edge can fall between the try and the wait. The one exception is `unclaimed`: an
@@ -26,6 +27,23 @@ pub(crate) enum Direction {
     Read,
     Write,
 }
+
+/// What a registration stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// An open file that keeps its number until its source is gone. With `shared`, a listener of several workers.
+    Source {
+        /// Never used again.
+        id: u64,
+        /// One worker is woken per connection.
+        shared: bool,
+    },
+    /// Whatever has this number now.
+    Number,
+}
+
+/// The source of slots that were registered by number alone. Ids begin at 1 and never get here.
+const BY_NUMBER: u64 = u64::MAX;
 
 /// Starts when its descriptor is readable (`Ok`), at its deadline, or when its group is ended.
 pub(crate) type Start = Box<dyn FnOnce(Result<(), Interrupt>)>;
@@ -62,12 +80,12 @@ impl Descriptors {
         Descriptors { slots: Vec::new(), idle: 0 }
     }
 
-    /// The slot of `fd`, registered for `source`.
+    /// The slot of `fd`, registered for `watch`.
     fn slot(
         &mut self,
         fd: BorrowedFd<'_>,
-        source: u64,
-        exclusive: bool,
+        watch: Watch,
+        direction: Direction,
         driver: &mut Driver,
     ) -> io::Result<&mut Slot> {
         let at = fd.as_raw_fd() as usize;
@@ -83,15 +101,19 @@ impl Descriptors {
             });
         }
         let slot = &mut self.slots[at];
-        if slot.source != source {
+        let Watch::Source { id, shared } = watch else {
+            slot.arm(fd, direction, driver)?;
+            return Ok(slot);
+        };
+        if slot.source != id {
             slot.generation = slot.generation.wrapping_add(1);
             let token = Token { fd: at as u32, generation: slot.generation };
-            if exclusive {
+            if shared {
                 driver.register_exclusive(fd, token)?;
             } else {
                 driver.register(fd, token)?;
             }
-            slot.source = source;
+            slot.source = id;
             slot.unclaimed = false;
             slot.ended = false;
         }
@@ -105,6 +127,29 @@ impl Descriptors {
 }
 
 impl Slot {
+    /// Registers the number for `direction` and for what others wait for on it. Present readiness is reported too.
+    fn arm(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        driver: &mut Driver,
+    ) -> io::Result<()> {
+        let read = direction == Direction::Read || !self.readers.is_empty();
+        let write = direction == Direction::Write || !self.writers.is_empty();
+        let at = fd.as_raw_fd() as u32;
+        if self.source == BY_NUMBER {
+            let token = Token { fd: at, generation: self.generation };
+            if driver.arm(fd, token, read, write)? {
+                return Ok(());
+            }
+        }
+        // A new open file under this number: events of the old one are not its.
+        self.generation = self.generation.wrapping_add(1);
+        self.source = BY_NUMBER;
+        let token = Token { fd: at, generation: self.generation };
+        driver.register_for(fd, token, read, write)
+    }
+
     fn list(&self, direction: Direction) -> &List<Fiber, Wait> {
         match direction {
             Direction::Read => &self.readers,
@@ -120,8 +165,7 @@ impl Hub {
         &self,
         fiber: &Fiber,
         fd: BorrowedFd<'_>,
-        source: u64,
-        exclusive: bool,
+        watch: Watch,
         direction: Direction,
         deadline: Option<Instant>,
     ) -> io::Result<Result<(), Interrupt>> {
@@ -129,7 +173,7 @@ impl Hub {
         {
             let mut descriptors = self.descriptors.borrow_mut();
             let mut driver = self.driver.borrow_mut();
-            let slot = descriptors.slot(fd, source, exclusive, &mut driver)?;
+            let slot = descriptors.slot(fd, watch, direction, &mut driver)?;
             if direction == Direction::Read {
                 slot.unclaimed = false; // the caller has tried
             }
@@ -165,7 +209,8 @@ impl Hub {
         let mut descriptors = self.descriptors.borrow_mut();
         let slot = {
             let mut driver = self.driver.borrow_mut();
-            match descriptors.slot(fd, source, false, &mut driver) {
+            let watch = Watch::Source { id: source, shared: false };
+            match descriptors.slot(fd, watch, Direction::Read, &mut driver) {
                 Ok(slot) => slot,
                 Err(error) => return Err((error, start)),
             }

@@ -27,7 +27,11 @@ impl Hub {
     /// The answer, on the fiber that was asked.
     #[inline(never)]
     pub(super) fn say_where(&self) {
+        // It takes a lock of std's: with the patch, a wait for that must not switch here.
+        let Some((_, fiber)) = super::here_green() else { return };
+        fiber.state.forbid_switching();
         let backtrace = Backtrace::force_capture();
+        fiber.state.allow_switching();
         *self.said.borrow_mut() = Some(backtrace);
     }
 

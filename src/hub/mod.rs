@@ -21,6 +21,7 @@ pub(crate) mod deadlock;
 pub(crate) mod descriptors;
 pub(crate) mod inspect;
 pub(crate) mod park;
+mod park_word;
 pub(crate) mod runtime;
 pub(crate) mod stats;
 pub(crate) mod trim;
@@ -42,6 +43,7 @@ use crate::stack::Arena;
 use crate::sys::overflow::{self, Line};
 use crate::timer::Timers;
 use descriptors::Descriptors;
+use park_word::ParkWord;
 use runtime::Runtime;
 use stats::Counters;
 
@@ -61,6 +63,8 @@ pub(crate) enum Due {
     Fiber(*const Fiber),
     /// What waits on a descriptor without a stack is started.
     Idle(crate::driver::Token),
+    /// Whoever is in std's `thread::park` is woken.
+    ParkWord,
 }
 
 /// One worker's scheduler. Lives on the worker's OS thread and is used by nobody else.
@@ -89,6 +93,7 @@ pub(crate) struct Hub {
     clock: Cell<u64>,
     /// Where fibers that were asked said they are.
     said: RefCell<Option<std::backtrace::Backtrace>>,
+    park_word: ParkWord,
 }
 
 thread_local! {
@@ -135,6 +140,7 @@ impl Hub {
             outside: Cell::new(0),
             clock: Cell::new(clock::now()),
             said: RefCell::new(None),
+            park_word: ParkWord::new(),
         })
     }
 
@@ -154,6 +160,7 @@ impl Hub {
     /// Lets everybody who is ready at its start run once; sleeps if nobody is.
     fn turn(&self) {
         let mut ran = false;
+        self.look_at_park_word();
         for _ in 0..self.local.len() {
             let Some(fiber) = self.local.pop() else { break };
             self.run_one(self.adopt(fiber));
@@ -281,6 +288,15 @@ impl Hub {
         }
     }
 
+    /// Whether the hub's own tables are in use this moment: by an operation that allocates, say, if the allocator
+    /// makes a patched call.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.timers.try_borrow_mut().is_err()
+            || self.driver.try_borrow_mut().is_err()
+            || self.descriptors.try_borrow_mut().is_err()
+            || self.said.try_borrow_mut().is_err()
+    }
+
     fn read_mail(&self) {
         for fiber in self.mailbox.drain() {
             fiber.unmail();
@@ -314,6 +330,7 @@ impl Hub {
                     self.wake_local(fiber);
                 }
                 Some(Due::Idle(token)) => self.idle_is_due(token),
+                Some(Due::ParkWord) => self.park_word_is_due(),
             }
         }
     }
@@ -341,16 +358,17 @@ impl Hub {
         if timeout == Some(Duration::ZERO) {
             return self.look();
         }
+        if self.park_word_before_sleep() {
+            return; // the next turn sees to it
+        }
         if !self.mailbox.try_sleep() {
             return self.read_mail();
         }
         self.runtime.idle.fetch_add(1, Ordering::SeqCst);
         // Once more, now that we count as asleep: whoever adds work from here on will see us and ring.
-        let timeout = if self.runtime.has_work() || self.runtime.is_stopping() {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        };
+        let now =
+            self.runtime.has_work() || self.runtime.is_stopping() || self.park_word_has_come();
+        let timeout = if now { Some(Duration::ZERO) } else { timeout };
         if self.looks_deadlocked(timeout) {
             self.wait_in_a_deadlock();
         } else {

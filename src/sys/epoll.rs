@@ -43,6 +43,17 @@ impl Events {
     }
 }
 
+fn interest(read: bool, write: bool) -> EventFlags {
+    let mut interest = EventFlags::ET;
+    if read {
+        interest |= EventFlags::IN | EventFlags::RDHUP;
+    }
+    if write {
+        interest |= EventFlags::OUT;
+    }
+    interest
+}
+
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Epoll { fd: epoll::create(CreateFlags::CLOEXEC)? })
@@ -51,11 +62,37 @@ impl Epoll {
     /// Registers `fd` for both directions, edge-triggered. If the same open file is already registered under
     /// this number, its token is replaced and its present readiness is reported again.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        self.add_for(fd, token, true, true)
+    }
+
+    /// As `add`, for one direction or both.
+    pub(crate) fn add_for(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: u64,
+        read: bool,
+        write: bool,
+    ) -> io::Result<()> {
+        let interest = interest(read, write);
         let data = EventData::new_u64(token);
         match epoll::add(&self.fd, fd, data, interest) {
             Err(rustix::io::Errno::EXIST) => Ok(epoll::modify(&self.fd, fd, data, interest)?),
             other => Ok(other?),
+        }
+    }
+
+    /// Changes a registration, and reports present readiness again. False if there is none.
+    pub(crate) fn arm(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: u64,
+        read: bool,
+        write: bool,
+    ) -> io::Result<bool> {
+        match epoll::modify(&self.fd, fd, EventData::new_u64(token), interest(read, write)) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -1,0 +1,206 @@
+//! The gate that every hook passes: is the caller a green thread whose calls are ours to change, and may it be
+//! suspended here?
+//!
+//! Inert until [`open`]: a hook then costs a load and a branch. On OS threads it costs one more load. What must never
+//! happen is a switch where one would be unsound; those places are listed in [`Green::may_switch`], and a call there
+//! blocks the worker instead, as it would have without us (a *pin*).
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use libc::c_int;
+
+use super::pins::{self, PinKind};
+use super::raw::syscall;
+use crate::fiber::Fiber;
+use crate::hub::{self, Hub, Interrupt};
+
+/// What can be patched on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Group {
+    Net = 1,
+    Time = 2,
+    Dns = 4,
+    Sync = 8,
+    Process = 16,
+    Files = 32,
+}
+
+/// The groups that are installed. 0 in a forked child, which has no hub of its own.
+static GROUPS: AtomicU32 = AtomicU32::new(0);
+
+/// Installs `groups`, beside what is installed already.
+pub(super) fn open(groups: u32) {
+    GROUPS.fetch_or(groups, Ordering::SeqCst);
+}
+
+/// In a forked child: nothing is hooked any more (DESIGN.md section 5, rule 9).
+pub(super) extern "C" fn shut() {
+    GROUPS.store(0, Ordering::SeqCst);
+}
+
+/// Whether `group` is installed in this process.
+#[inline(always)]
+pub(super) fn installed(group: Group) -> bool {
+    GROUPS.load(Ordering::Relaxed) & group as u32 != 0
+}
+
+/// A green thread in a hook, on its worker. Good for as long as the hook runs.
+#[derive(Clone, Copy)]
+pub(super) struct Green {
+    // 'static stands for "while this green thread runs here", which `Copy` and private fields keep to the hook.
+    pub(super) hub: &'static Hub,
+    pub(super) fiber: &'static Fiber,
+}
+
+/// The calling green thread, if calls of `group` are to be changed for it.
+#[inline(always)]
+pub(super) fn green(group: Group) -> Option<Green> {
+    if !installed(group) {
+        return None;
+    }
+    let (hub, fiber) = hub::here_green()?;
+    Some(Green { hub, fiber })
+}
+
+/// Why a wait ended before what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The deadline that the hook gave.
+    Deadline,
+    /// An enclosing `sward::timeout` has elapsed.
+    Elapsed,
+    /// The green thread has been cancelled.
+    Cancelled,
+    /// The descriptor was closed.
+    Closed,
+}
+
+impl Stop {
+    /// As an error number.
+    pub(super) fn errno(self) -> c_int {
+        match self {
+            Stop::Deadline | Stop::Elapsed => libc::ETIMEDOUT,
+            Stop::Cancelled => libc::ECANCELED,
+            Stop::Closed => libc::EBADF,
+        }
+    }
+}
+
+impl From<Interrupt> for Stop {
+    fn from(why: Interrupt) -> Stop {
+        match why {
+            Interrupt::TimedOut => Stop::Deadline,
+            Interrupt::Elapsed(_) => Stop::Elapsed,
+            Interrupt::Cancelled => Stop::Cancelled,
+        }
+    }
+}
+
+impl Green {
+    /// Whether the caller may be suspended here. If not, that is counted, and the caller makes the real call.
+    pub(super) fn may_switch(self) -> bool {
+        let why = if std::thread::panicking() {
+            PinKind::Unwinding
+        } else if self.fiber.state.unswitchable.get() != 0 {
+            PinKind::Asked
+        } else if self.hub.is_busy() {
+            PinKind::Inside
+        } else if !self.on_its_stack() || in_handler() {
+            PinKind::SignalHandler
+        } else {
+            return true;
+        };
+        pins::count(why);
+        false
+    }
+
+    /// False in a signal handler on an alternate stack.
+    fn on_its_stack(self) -> bool {
+        let here = 0_u8;
+        let guard = self.fiber.guard();
+        let top = guard.start.wrapping_add(self.fiber.stack_size);
+        (guard.end..top).contains(&(&raw const here).addr())
+    }
+
+    /// Lets others run.
+    pub(super) fn yield_now(self) {
+        hub::yield_now();
+    }
+
+    /// Parks; may return for no reason.
+    pub(super) fn park(self, deadline: Option<Instant>) -> Result<(), Stop> {
+        self.ended(self.hub.park_green(self.fiber, deadline, false))
+    }
+
+    /// Parks, deaf to `timeout` scopes and cancellation; may return for no reason.
+    pub(super) fn park_masked(self, deadline: Option<Instant>) -> Result<(), Stop> {
+        self.hub.park_green(self.fiber, deadline, true).map_err(Stop::from)
+    }
+
+    /// The result of a wait. A refused one may not have switched, and code that ignores errors would then never let
+    /// go of its worker: so others run now.
+    pub(super) fn ended(self, result: Result<(), Interrupt>) -> Result<(), Stop> {
+        result.map_err(|why| {
+            if why != Interrupt::TimedOut {
+                hub::yield_now();
+            }
+            Stop::from(why)
+        })
+    }
+}
+
+/// Runs `f` on the calling thread without any switch inside a hook: what would wait blocks the worker.
+pub(super) fn without_switching<T>(f: impl FnOnce() -> T) -> T {
+    struct Back(&'static Fiber);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            self.0.state.allow_switching();
+        }
+    }
+    let _back = hub::here_green().map(|(_, fiber)| {
+        fiber.state.forbid_switching();
+        Back(fiber)
+    });
+    f()
+}
+
+thread_local! {
+    /// The signals that this OS thread blocks when it is in no handler; all ones: not known yet.
+    static MASK: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// The signals that are blocked now, by the kernel's count.
+fn mask() -> u64 {
+    let mut mask = 0_u64;
+    // SAFETY: changes nothing; writes the 8 bytes of `mask`.
+    let _: c_int = unsafe {
+        syscall!(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            0,
+            (&raw mut mask).expose_provenance(),
+            8
+        )
+    };
+    mask
+}
+
+/// The program has changed what this OS thread blocks.
+pub(super) fn mask_changed() {
+    MASK.set(mask());
+}
+
+/// Whether a signal is being handled on this OS thread, as far as that can be seen: more is blocked than the program
+/// has asked for. (A handler of SA_NODEFER that blocks nothing looks like ordinary code.)
+fn in_handler() -> bool {
+    let (now, usual) = (mask(), MASK.get());
+    if now & !usual != 0 {
+        return true;
+    }
+    // The first look, or one that came during a handler: fewer are blocked than we thought.
+    MASK.set(now);
+    false
+}

@@ -1,0 +1,139 @@
+//! The functions that the hooks stand in front of: libc's own, found by `dlsym(RTLD_NEXT)`.
+//!
+//! One list, below. Each is `unsafe fn NAME(same arguments) -> same result`, and costs a load and an indirect call.
+//! A static program has no dlsym: there each is the bare system call beside it, and what is no system call does not
+//! exist, nor does its hook (`#[cfg(not(target_feature = "crt-static"))]`).
+//!
+//! What is not here: decisions. Read on: `gate` for who may use a hook.
+
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use libc::{c_int, c_void, size_t, ssize_t};
+
+#[cfg(target_feature = "crt-static")]
+use super::raw::syscall;
+
+/// Finds libc's function. Ends the process if there is none, as nothing else can be done for the caller.
+#[cold]
+#[cfg(not(target_feature = "crt-static"))]
+pub(super) fn find(name: &CStr, version: Option<&CStr>, slot: &AtomicPtr<c_void>) -> *mut c_void {
+    let mut found = ptr::null_mut();
+    if let Some(version) = version {
+        // SAFETY: two strings that end with NUL.
+        found = unsafe { libc::dlvsym(libc::RTLD_NEXT, name.as_ptr(), version.as_ptr()) };
+    }
+    if found.is_null() {
+        // SAFETY: a string that ends with NUL.
+        found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+    }
+    if found.is_null() {
+        // We are in a library that was loaded after libc: ask libc itself.
+        // SAFETY: a string that ends with NUL; libc is loaded already, so nothing of its runs.
+        let libc = unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY) };
+        if !libc.is_null() {
+            // SAFETY: a handle that dlopen gave, and a string that ends with NUL.
+            found = unsafe { libc::dlsym(libc, name.as_ptr()) };
+        }
+    }
+    if found.is_null() {
+        missing(name);
+    }
+    slot.store(found, Ordering::Relaxed);
+    found
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+fn missing(name: &CStr) -> ! {
+    eprintln!(
+        "sward: this libc has no function {name:?}, which the patch needs; build without the feature `patch`"
+    );
+    std::process::abort();
+}
+
+/// Declares originals, each with the system call that it is (`= SYS_x, arguments`), if it is one.
+macro_rules! real {
+    ($(
+        $(@$version:literal)? fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $(= $sys:expr $(, $value:expr)*)?;
+    )*) => {
+        $(real!(@one [$($version)?] $name ($($arg: $ty),*) [$($ret)?] [$($sys $(, $value)*)?]);)*
+
+        /// Finds all of them now, so that no later call, perhaps in a signal handler, has to.
+        #[cfg(not(target_feature = "crt-static"))]
+        pub(super) fn find_all() {
+            $(slots::$name();)*
+        }
+
+        #[cfg(target_feature = "crt-static")]
+        pub(super) fn find_all() {}
+
+        #[cfg(not(target_feature = "crt-static"))]
+        mod slots {
+            use super::*;
+            $(
+                #[inline(always)]
+                pub(super) fn $name() -> *mut c_void {
+                    static FOUND: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+                    let found = FOUND.load(Ordering::Relaxed);
+                    if !found.is_null() {
+                        return found;
+                    }
+                    #[allow(unused_mut, unused_assignments, reason = "most have no version")]
+                    let mut version = None;
+                    $(version = Some($version);)?
+                    // OK because the name ends with the only NUL.
+                    let name = CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes());
+                    find(name.unwrap_or(c""), version, &FOUND)
+                }
+            )*
+        }
+    };
+    (@one [$($version:literal)?] $name:ident ($($arg:ident: $ty:ty),*) [$($ret:ty)?] [$($sys:expr $(, $value:expr)*)?]) => {
+        /// libc's own.
+        ///
+        /// # Safety
+        /// As libc demands.
+        #[cfg(not(target_feature = "crt-static"))]
+        #[inline(always)]
+        #[allow(clippy::too_many_arguments, reason = "libc's signature")]
+        pub(super) unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: libc's function of this name has this type.
+            let original = unsafe {
+                std::mem::transmute::<*mut c_void, unsafe extern "C" fn($($ty),*) $(-> $ret)?>(slots::$name())
+            };
+            // SAFETY: the caller's duty.
+            unsafe { original($($arg),*) }
+        }
+        real!(@raw $name ($($arg: $ty),*) [$($ret)?] [$($sys $(, $value)*)?]);
+    };
+    (@raw $name:ident ($($arg:ident: $ty:ty),*) [$($ret:ty)?] []) => {};
+    (@raw $name:ident ($($arg:ident: $ty:ty),*) [$ret:ty] [$sys:expr $(, $value:expr)*]) => {
+        /// The system call of this name.
+        ///
+        /// # Safety
+        /// As the kernel demands.
+        #[cfg(target_feature = "crt-static")]
+        #[inline(always)]
+        #[allow(clippy::too_many_arguments, reason = "libc's signature")]
+        pub(super) unsafe fn $name($($arg: $ty),*) -> $ret {
+            // SAFETY: the caller's duty.
+            unsafe { syscall!($sys $(, $value)*) }
+        }
+    };
+}
+
+real! {
+    // --- sockets and streams ---
+    fn recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t
+        = libc::SYS_recvfrom, fd, buf, len, flags, 0, 0;
+    fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t
+        = libc::SYS_sendto, fd, buf, len, flags, 0, 0;
+    fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t = libc::SYS_read, fd, buf, len;
+    fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t = libc::SYS_write, fd, buf, len;
+    fn close(fd: c_int) -> c_int = libc::SYS_close, fd;
+    // --- signals ---
+    fn pthread_sigmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int;
+    fn sigprocmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int
+        = libc::SYS_rt_sigprocmask, how, set, old, 8;
+}
