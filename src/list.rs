@@ -148,6 +148,17 @@ impl<T: Linked<Tag>, Tag> List<T, Tag> {
         self.len.set(self.len.get() - 1);
     }
 
+    /// The first item that is `wanted`.
+    #[inline]
+    pub(crate) fn find(&self, mut wanted: impl FnMut(*const T) -> bool) -> Option<*const T> {
+        let mut at = self.head.get();
+        while !at.is_null() && !wanted(at) {
+            // SAFETY: items of the list are valid.
+            at = unsafe { (*at).links() }.next.get();
+        }
+        (!at.is_null()).then_some(at)
+    }
+
     /// Visits every item, first to last. `each` must not change the list.
     pub(crate) fn for_each(&self, mut each: impl FnMut(*const T)) {
         let mut at = self.head.get();
@@ -203,6 +214,20 @@ mod tests {
             assert_eq!(unsafe { (*list.pop_front().unwrap()).id }, expected);
         }
         assert!(list.pop_front().is_none() && list.is_empty());
+    }
+
+    #[test]
+    fn finds_the_first() {
+        let items = items(4);
+        let list = List::new();
+        for item in &items {
+            // SAFETY: boxed, and linked once.
+            unsafe { list.push_back(&**item) };
+        }
+        // SAFETY: the items are alive.
+        let odd = list.find(|item| unsafe { (*item).id } % 2 == 1);
+        assert!(std::ptr::eq(odd.unwrap(), &*items[1]));
+        assert!(list.find(|_| false).is_none());
     }
 
     #[test]

@@ -49,6 +49,7 @@
 mod errno;
 mod fds;
 mod gate;
+mod lot;
 mod pins;
 mod raw;
 mod real;
