@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) refused: Cell<u32>,
     /// Set while an unwind by timeout or cancel is under way; guards do not poison then.
     pub(crate) quiet: Cell<bool>,
+    /// How often in a row std's `thread::park` has returned for no reason.
+    pub(crate) parks: Cell<u32>,
     /// While it is not 0, patched calls of this fiber do not switch: they block the worker.
     pub(crate) unswitchable: Cell<u32>,
 }
@@ -74,6 +76,7 @@ impl State {
             since: Cell::new(0),
             refused: Cell::new(0),
             quiet: Cell::new(false),
+            parks: Cell::new(0),
             unswitchable: Cell::new(0),
         }
     }

@@ -8,7 +8,7 @@
 //! - the hub looks at the word on every turn, and makes it PARKED before it sleeps, so that the next unpark makes the
 //!   system call, by which the patch hears of it and rouses the worker;
 //! - a wake-up that one green thread consumes between two parks of its own may have been meant for another, and
-//!   nothing shows that. So while the list is not empty everybody in it is woken every [`AGAIN`]: late, never lost.
+//!   nothing shows that. So while the list is not empty everybody in it is woken every [`Hub::PARK_AGAIN`]: late, never lost.
 //!
 //! What it is not: `sward::thread::park`, whose token is each green thread's own.
 
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Due, Hub, Interrupt, clock};
+use crate::fiber::mailbox::Mailbox;
 use crate::fiber::state::Waiting;
 use crate::fiber::{Fiber, Wait};
 use crate::list::List;
@@ -27,20 +28,24 @@ const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
 const PARKED: u32 = u32::MAX;
 
-/// How late a wake-up that nobody could see may be.
-const AGAIN: Duration = Duration::from_millis(30);
-
 /// The word of one worker and who is parked on it.
 pub(super) struct ParkWord {
     word: Cell<*const AtomicU32>,
     parked: List<Fiber, Wait>,
-    /// Whether a deadline for `AGAIN` is pending.
+    /// Whether a deadline for the next round is pending.
     armed: Cell<bool>,
+    /// Whether the last broadcast was such a round, and nobody's wake-up.
+    for_no_reason: Cell<bool>,
 }
 
 impl ParkWord {
     pub(super) const fn new() -> Self {
-        ParkWord { word: Cell::new(ptr::null()), parked: List::new(), armed: Cell::new(false) }
+        ParkWord {
+            word: Cell::new(ptr::null()),
+            parked: List::new(),
+            armed: Cell::new(false),
+            for_no_reason: Cell::new(false),
+        }
     }
 
     fn word(&self) -> Option<&AtomicU32> {
@@ -54,9 +59,18 @@ impl ParkWord {
 }
 
 impl Hub {
+    /// How late a wake-up that nobody could see may be.
+    pub(crate) const PARK_AGAIN: Duration = Duration::from_millis(30);
+
+    /// Where other threads reach this worker.
+    pub(crate) fn mailbox(&self) -> &'static Mailbox {
+        self.mailbox
+    }
+
     /// Parks the running fiber, which is in `std::thread::park`, until the word is woken or the deadline passes.
     /// Deaf to cancellation, as `park` cannot report it. The first and the last fiber in the list are announced to
-    /// `watch`, so that wake-ups of the word can be sent to this worker.
+    /// `watch`, so that wake-ups of the word can be sent to this worker. True if nobody has unparked anybody: it was
+    /// merely time for a look.
     ///
     /// # Safety
     /// `word` is the park word of the calling OS thread.
@@ -66,7 +80,7 @@ impl Hub {
         word: *const AtomicU32,
         deadline: Option<Instant>,
         watch: impl Fn(bool),
-    ) -> Result<(), Interrupt> {
+    ) -> Result<bool, Interrupt> {
         let this = &self.park_word;
         this.word.set(word);
         if this.parked.is_empty() {
@@ -88,35 +102,36 @@ impl Hub {
             // std looks for this, and takes it, before anybody else runs here.
             word.swap(NOTIFIED, Ordering::AcqRel);
         }
-        result
+        result.map(|()| this.for_no_reason.get())
     }
 
     fn arm_park_word(&self) {
         if !self.park_word.armed.replace(true) {
-            let at = clock::nanos(Instant::now() + AGAIN);
+            let at = clock::nanos(Instant::now() + Self::PARK_AGAIN);
             self.timers.borrow_mut().insert(at, Due::ParkWord);
         }
     }
 
     /// Wakes everybody in the list.
-    fn broadcast(&self) {
+    fn broadcast(&self, for_no_reason: bool) {
+        self.park_word.for_no_reason.set(for_no_reason);
         while let Some(fiber) = self.park_word.parked.pop_front() {
             // SAFETY: a fiber in the list is parked, hence alive.
             self.wake_local(unsafe { &*fiber });
         }
     }
 
-    /// The deadline of `AGAIN` has passed.
+    /// It is time for the next round.
     pub(super) fn park_word_is_due(&self) {
         self.park_word.armed.set(false);
-        self.broadcast();
+        self.broadcast(!self.park_word.notified());
     }
 
     /// Looks whether somebody has unparked this OS thread. On every turn.
     #[inline]
     pub(super) fn look_at_park_word(&self) {
         if !self.park_word.parked.is_empty() && self.park_word.notified() {
-            self.broadcast();
+            self.broadcast(false);
         }
     }
 

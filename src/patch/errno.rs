@@ -19,6 +19,13 @@ pub(super) fn set(value: c_int) {
     unsafe { *libc::__errno_location() = value };
 }
 
+/// Where it is.
+#[cfg(test)]
+pub(super) fn address() -> usize {
+    // SAFETY: only asks for the address.
+    unsafe { libc::__errno_location() }.addr()
+}
+
 /// What a failed call returns.
 pub(super) trait Failure {
     /// -1 in the type at hand.

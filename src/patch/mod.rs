@@ -48,12 +48,14 @@
 
 mod errno;
 mod fds;
+mod futex;
 mod gate;
 mod lot;
 mod pins;
 mod raw;
 mod real;
 mod signals;
+mod tls;
 mod wait;
 
 use std::io;

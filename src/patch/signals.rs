@@ -20,7 +20,7 @@ fn changed(result: c_int) -> c_int {
 /// As libc's.
 #[cfg(not(target_feature = "crt-static"))]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_sigmask(
+pub(super) unsafe extern "C" fn pthread_sigmask(
     how: c_int,
     set: *const sigset_t,
     old: *mut sigset_t,
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn pthread_sigmask(
 /// # Safety
 /// As libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigprocmask(
+pub(super) unsafe extern "C" fn sigprocmask(
     how: c_int,
     set: *const sigset_t,
     old: *mut sigset_t,
