@@ -94,6 +94,8 @@ pub(crate) struct Hub {
     /// Where fibers that were asked said they are.
     said: RefCell<Option<std::backtrace::Backtrace>>,
     park_word: ParkWord,
+    /// The signals that the worker's OS thread blocks when it is in no handler, as the kernel's bits.
+    pub(crate) signals_blocked: Cell<u64>,
 }
 
 thread_local! {
@@ -141,6 +143,7 @@ impl Hub {
             clock: Cell::new(clock::now()),
             said: RefCell::new(None),
             park_word: ParkWord::new(),
+            signals_blocked: Cell::new(crate::sys::signal::blocked()),
         })
     }
 
@@ -362,6 +365,7 @@ impl Hub {
             return; // the next turn sees to it
         }
         if !self.mailbox.try_sleep() {
+            self.park_word_after_sleep();
             return self.read_mail();
         }
         self.runtime.idle.fetch_add(1, Ordering::SeqCst);
@@ -374,6 +378,7 @@ impl Hub {
         } else {
             self.wait_for_events(timeout);
         }
+        self.park_word_after_sleep();
         self.runtime.idle.fetch_sub(1, Ordering::SeqCst);
         self.runtime.rousing.store(false, Ordering::SeqCst);
         self.since_look.set(0);

@@ -1,12 +1,14 @@
 //! The word on which std's `thread::park` waits: one per OS thread, hence shared by all green threads of a worker.
 //!
-//! std parks by subtracting 1 from it and sleeping while it is PARKED, and unparks by storing NOTIFIED, with a system
-//! call only if it was PARKED. With several green threads parked on it at once, the hub keeps them in a list:
+//! std parks by subtracting 1 from it and sleeping while it is PARKED (-1), and unparks by storing NOTIFIED, with a
+//! system call only if it was PARKED. A second parker would find -1, make it -2, and go round for ever without a
+//! system call by which anybody could notice. So the hub keeps those who park in a list, and the word in order:
 //!
+//! - while green threads run it is EMPTY, whoever is parked, so that the next one to park does call the kernel;
 //! - any wake-up wakes them all, and each finds NOTIFIED, so that its `park` returns. For all but one that is a return
 //!   for no reason, which `park` may make: whoever waits for something looks again, and parks again;
-//! - the hub looks at the word on every turn, and makes it PARKED before it sleeps, so that the next unpark makes the
-//!   system call, by which the patch hears of it and rouses the worker;
+//! - the hub looks at the word on every turn, and makes it PARKED for as long as it sleeps, so that an unpark then makes
+//!   the system call, by which the patch hears of it and rouses the worker;
 //! - a wake-up that one green thread consumes between two parks of its own may have been meant for another, and
 //!   nothing shows that. So while the list is not empty everybody in it is woken every [`Hub::PARK_AGAIN`]: late, never lost.
 //!
@@ -83,6 +85,12 @@ impl Hub {
     ) -> Result<bool, Interrupt> {
         let this = &self.park_word;
         this.word.set(word);
+        if let Some(word) = this.word()
+            && word.compare_exchange(PARKED, EMPTY, Ordering::AcqRel, Ordering::Acquire)
+                == Err(NOTIFIED)
+        {
+            return Ok(false); // std takes it
+        }
         if this.parked.is_empty() {
             watch(true);
         }
@@ -135,21 +143,21 @@ impl Hub {
         }
     }
 
-    /// Makes the next unpark call the kernel. True if one has come already.
+    /// Makes the next unpark call the kernel, until `park_word_after_sleep`. True if one has come already.
     pub(super) fn park_word_before_sleep(&self) -> bool {
         if self.park_word.parked.is_empty() {
             return false;
         }
         let Some(word) = self.park_word.word() else { return false };
-        let mut now = word.load(Ordering::Acquire);
-        while now != NOTIFIED && now != PARKED {
-            debug_assert!(now == EMPTY || now > u32::MAX / 2, "not std's park word: {now}");
-            match word.compare_exchange(now, PARKED, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return false,
-                Err(changed) => now = changed,
-            }
+        word.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire) == Err(NOTIFIED)
+    }
+
+    /// Back to EMPTY, for whoever parks next.
+    pub(super) fn park_word_after_sleep(&self) {
+        if let Some(word) = self.park_word.word() {
+            // Fails if it is NOTIFIED, which the next turn sees.
+            let _ = word.compare_exchange(PARKED, EMPTY, Ordering::AcqRel, Ordering::Acquire);
         }
-        now == NOTIFIED
     }
 
     /// As above, once more, now that the worker counts as asleep.

@@ -5,14 +5,12 @@
 //! happen is a switch where one would be unsound; those places are listed in [`Green::may_switch`], and a call there
 //! blocks the worker instead, as it would have without us (a *pin*).
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use libc::c_int;
 
 use super::pins::{self, PinKind};
-use super::raw::syscall;
 use crate::fiber::Fiber;
 use crate::hub::{self, Hub, Interrupt};
 
@@ -108,7 +106,7 @@ impl Green {
             PinKind::Asked
         } else if self.hub.is_busy() {
             PinKind::Inside
-        } else if !self.on_its_stack() || in_handler() {
+        } else if !self.on_its_stack() || self.in_handler() {
             PinKind::SignalHandler
         } else {
             return true;
@@ -123,6 +121,18 @@ impl Green {
         let guard = self.fiber.guard();
         let top = guard.start.wrapping_add(self.fiber.stack_size);
         (guard.end..top).contains(&(&raw const here).addr())
+    }
+
+    /// Whether a signal is being handled on this OS thread, as far as that can be seen: more is blocked than the
+    /// program has asked for. (A handler of SA_NODEFER that blocks nothing looks like ordinary code.)
+    fn in_handler(self) -> bool {
+        let (now, usual) = (crate::sys::signal::blocked(), self.hub.signals_blocked.get());
+        if now & !usual != 0 {
+            return true;
+        }
+        // Fewer than we thought: it was changed behind our back, or first seen in a handler.
+        self.hub.signals_blocked.set(now);
+        false
     }
 
     /// Lets others run.
@@ -167,40 +177,9 @@ pub(super) fn without_switching<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-thread_local! {
-    /// The signals that this OS thread blocks when it is in no handler; all ones: not known yet.
-    static MASK: Cell<u64> = const { Cell::new(u64::MAX) };
-}
-
-/// The signals that are blocked now, by the kernel's count.
-fn mask() -> u64 {
-    let mut mask = 0_u64;
-    // SAFETY: changes nothing; writes the 8 bytes of `mask`.
-    let _: c_int = unsafe {
-        syscall!(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_BLOCK,
-            0,
-            (&raw mut mask).expose_provenance(),
-            8
-        )
-    };
-    mask
-}
-
-/// The program has changed what this OS thread blocks.
+/// The program has changed what the calling OS thread blocks.
 pub(super) fn mask_changed() {
-    MASK.set(mask());
-}
-
-/// Whether a signal is being handled on this OS thread, as far as that can be seen: more is blocked than the program
-/// has asked for. (A handler of SA_NODEFER that blocks nothing looks like ordinary code.)
-fn in_handler() -> bool {
-    let (now, usual) = (mask(), MASK.get());
-    if now & !usual != 0 {
-        return true;
+    if let Some(hub) = hub::here() {
+        hub.signals_blocked.set(crate::sys::signal::blocked());
     }
-    // The first look, or one that came during a handler: fewer are blocked than we thought.
-    MASK.set(now);
-    false
 }

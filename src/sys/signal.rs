@@ -50,6 +50,22 @@ struct Users {
 static USERS: Lock<[Users; SIGNALS]> =
     Lock::new([Users { count: 0, previous: MaybeUninit::uninit() }; SIGNALS]);
 
+/// The signals that the calling OS thread blocks, signal n as bit n - 1.
+pub(crate) fn blocked() -> u64 {
+    let mut set = 0_u64;
+    // SAFETY: changes nothing, and writes the 8 bytes of `set`, which is what the kernel calls a signal set.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            ptr::null::<u64>(),
+            &raw mut set,
+            size_of::<u64>(),
+        )
+    };
+    set
+}
+
 /// The right to be told of some signals, which do nothing else as long as it is there.
 #[derive(Debug)]
 pub(crate) struct Watch {
