@@ -46,15 +46,28 @@
 //! `gate` (who may switch where), `wait` and `fds` (descriptors), `lot` (waiting on an address), `futex` (std's locks),
 //! then one file per family of calls. The rules are numbered in DESIGN.md, section 5.
 
+#[cfg(not(target_feature = "crt-static"))]
+mod dns;
+mod epoll;
 mod errno;
 mod fds;
 mod futex;
 mod gate;
+#[cfg(not(target_feature = "crt-static"))]
+mod join;
 mod lot;
 mod pins;
+mod poll;
+mod pool;
+mod process;
 mod raw;
+mod ready;
 mod real;
+mod select;
+#[cfg(not(target_feature = "crt-static"))]
+mod shell;
 mod signals;
+mod time;
 mod tls;
 mod wait;
 
@@ -212,9 +225,9 @@ enum Name {
 #[cfg(not(target_feature = "crt-static"))]
 fn is_in_front(name: Name) -> bool {
     let found = match name {
-        Name::Linked => libc::recv as *const libc::c_void,
+        Name::Linked => libc::syscall as *const libc::c_void,
         // SAFETY: a string that ends with NUL.
-        Name::Looked => unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"recv".as_ptr()) },
+        Name::Looked => unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"syscall".as_ptr()) },
     };
     let base = |address: *const libc::c_void| {
         // SAFETY: all zeroes are a valid answer.

@@ -14,6 +14,8 @@ use libc::{c_int, c_void, size_t, ssize_t};
 
 #[cfg(target_feature = "crt-static")]
 use super::raw::syscall;
+#[cfg(target_feature = "crt-static")]
+use super::time::Spec;
 
 /// Finds libc's function. Ends the process if there is none, as nothing else can be done for the caller.
 #[cold]
@@ -132,6 +134,143 @@ real! {
     fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t = libc::SYS_read, fd, buf, len;
     fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t = libc::SYS_write, fd, buf, len;
     fn close(fd: c_int) -> c_int = libc::SYS_close, fd;
+    // --- readiness ---
+    fn poll(fds: *mut libc::pollfd, n: libc::nfds_t, timeout: c_int) -> c_int
+        = libc::SYS_ppoll, fds, n, Spec::millis(timeout).pointer(), 0, 8;
+    fn ppoll(
+        fds: *mut libc::pollfd,
+        n: libc::nfds_t,
+        timeout: *const libc::timespec,
+        mask: *const libc::sigset_t,
+    ) -> c_int = libc::SYS_ppoll, fds, n, Spec::copy(timeout).pointer(), mask, 8;
+    fn __poll_chk(fds: *mut libc::pollfd, n: libc::nfds_t, timeout: c_int, room: size_t) -> c_int;
+    fn __ppoll_chk(
+        fds: *mut libc::pollfd,
+        n: libc::nfds_t,
+        timeout: *const libc::timespec,
+        mask: *const libc::sigset_t,
+        room: size_t,
+    ) -> c_int;
+    fn select(
+        n: c_int,
+        read: *mut libc::fd_set,
+        write: *mut libc::fd_set,
+        except: *mut libc::fd_set,
+        timeout: *mut libc::timeval,
+    ) -> c_int = libc::SYS_pselect6, n, read, write, except, Spec::micros(timeout).pointer(), 0;
+    fn pselect(
+        n: c_int,
+        read: *mut libc::fd_set,
+        write: *mut libc::fd_set,
+        except: *mut libc::fd_set,
+        timeout: *const libc::timespec,
+        mask: *const libc::sigset_t,
+    ) -> c_int
+        = libc::SYS_pselect6, n, read, write, except, Spec::copy(timeout).pointer(),
+            [mask.addr(), 8].as_ptr();
+    fn epoll_wait(
+        fd: c_int,
+        events: *mut libc::epoll_event,
+        room: c_int,
+        timeout: c_int,
+    ) -> c_int = libc::SYS_epoll_pwait, fd, events, room, timeout, 0, 8;
+    fn epoll_pwait(
+        fd: c_int,
+        events: *mut libc::epoll_event,
+        room: c_int,
+        timeout: c_int,
+        mask: *const libc::sigset_t,
+    ) -> c_int = libc::SYS_epoll_pwait, fd, events, room, timeout, mask, 8;
+    // --- time ---
+    fn sleep(seconds: libc::c_uint) -> libc::c_uint;
+    fn usleep(micros: libc::useconds_t) -> c_int;
+    fn nanosleep(request: *const libc::timespec, rest: *mut libc::timespec) -> c_int
+        = libc::SYS_nanosleep, request, rest;
+    fn clock_nanosleep(
+        clock: libc::clockid_t,
+        flags: c_int,
+        request: *const libc::timespec,
+        rest: *mut libc::timespec,
+    ) -> c_int = libc::SYS_clock_nanosleep, clock, flags, request, rest;
+    fn sched_yield() -> c_int = libc::SYS_sched_yield;
+    // --- names ---
+    fn getaddrinfo(
+        node: *const libc::c_char,
+        service: *const libc::c_char,
+        hints: *const libc::addrinfo,
+        result: *mut *mut libc::addrinfo,
+    ) -> c_int;
+    fn getnameinfo(
+        address: *const libc::sockaddr,
+        length: libc::socklen_t,
+        host: *mut libc::c_char,
+        host_room: libc::socklen_t,
+        service: *mut libc::c_char,
+        service_room: libc::socklen_t,
+        flags: c_int,
+    ) -> c_int;
+    fn gethostbyname(name: *const libc::c_char) -> *mut libc::hostent;
+    fn gethostbyname2(name: *const libc::c_char, family: c_int) -> *mut libc::hostent;
+    fn gethostbyaddr(
+        address: *const c_void,
+        length: libc::socklen_t,
+        family: c_int,
+    ) -> *mut libc::hostent;
+    fn gethostbyname_r(
+        name: *const libc::c_char,
+        host: *mut libc::hostent,
+        memory: *mut libc::c_char,
+        room: size_t,
+        found: *mut *mut libc::hostent,
+        h_errno: *mut c_int,
+    ) -> c_int;
+    fn gethostbyname2_r(
+        name: *const libc::c_char,
+        family: c_int,
+        host: *mut libc::hostent,
+        memory: *mut libc::c_char,
+        room: size_t,
+        found: *mut *mut libc::hostent,
+        h_errno: *mut c_int,
+    ) -> c_int;
+    fn gethostbyaddr_r(
+        address: *const c_void,
+        length: libc::socklen_t,
+        family: c_int,
+        host: *mut libc::hostent,
+        memory: *mut libc::c_char,
+        room: size_t,
+        found: *mut *mut libc::hostent,
+        h_errno: *mut c_int,
+    ) -> c_int;
+    // --- processes and threads ---
+    fn wait4(
+        pid: libc::pid_t,
+        status: *mut c_int,
+        options: c_int,
+        usage: *mut libc::rusage,
+    ) -> c_int = libc::SYS_wait4, pid, status, options, usage;
+    fn waitid(
+        kind: libc::idtype_t,
+        id: libc::id_t,
+        info: *mut libc::siginfo_t,
+        options: c_int,
+    ) -> c_int = libc::SYS_waitid, kind, id, info, options, 0;
+    fn system(command: *const libc::c_char) -> c_int;
+    fn pclose(stream: *mut libc::FILE) -> c_int;
+    fn pthread_join(thread: libc::pthread_t, result: *mut *mut c_void) -> c_int;
+    fn pthread_tryjoin_np(thread: libc::pthread_t, result: *mut *mut c_void) -> c_int;
+    fn pthread_timedjoin_np(
+        thread: libc::pthread_t,
+        result: *mut *mut c_void,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_clockjoin_np(
+        thread: libc::pthread_t,
+        result: *mut *mut c_void,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> c_int;
     // --- signals ---
     fn pthread_sigmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int;
     fn sigprocmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int
