@@ -14,6 +14,7 @@ use libc::c_int;
 use super::errno;
 use super::raw::syscall;
 use crate::hub::Thread;
+use crate::list::{Linked, Links, List};
 use crate::sys::Lock;
 
 /// What a descriptor is.
@@ -51,8 +52,14 @@ type Chunk = [Entry; CHUNK];
 
 static TABLE: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS];
 
-/// Who is parked on which number; by number modulo 64.
-static PARKED: [Lock<Vec<(c_int, Thread)>>; 64] = [const { Lock::new(Vec::new()) }; 64];
+/// Who is parked on which number; by number modulo 64. Intrusive, as nothing may be allocated under a lock: an allocator
+/// that is built on pthread's mutexes would come back to the patch.
+static PARKED: [Lock<Queue>; 64] = [const { Lock::new(Queue(List::new())) }; 64];
+
+struct Queue(List<Parked>);
+
+// SAFETY: the list is used under its lock only, and its nodes stay until they are off it.
+unsafe impl Send for Queue {}
 
 /// The entry of `fd`, if anything was ever noted there. `None` too for numbers beyond a million.
 fn look(fd: c_int) -> Option<&'static Entry> {
@@ -212,13 +219,13 @@ fn forget_entry(fd: c_int, entry: &Entry) {
 #[cold]
 fn wake_all(fd: c_int) {
     let Some(parked) = PARKED.get(fd as usize % PARKED.len()) else { return };
-    let mut threads = Vec::new();
-    for (number, thread) in parked.lock().iter() {
-        if *number == fd {
-            threads.push(thread.clone());
+    parked.lock().0.for_each(|parked| {
+        // SAFETY: on the list, hence alive while we hold the lock.
+        let parked = unsafe { &*parked };
+        if parked.fd == fd {
+            parked.thread.wake();
         }
-    }
-    threads.iter().for_each(Thread::wake);
+    });
 }
 
 /// Whether this is a child of vfork(2), by the kernel's answer.
@@ -238,42 +245,42 @@ pub(super) fn note_process() {
     PROCESS.store(pid as u32, Ordering::Relaxed);
 }
 
-/// A green thread that is about to park on `fd`.
+/// A green thread that is parked on `fd`, or about to.
 pub(super) struct Parked {
+    links: Links<Parked>,
     fd: c_int,
+    thread: Thread,
     entry: Option<&'static Entry>,
     generation: u32,
 }
 
-/// Announces that the caller is about to park on `fd`; over when dropped.
-pub(super) fn park_on(fd: c_int) -> Parked {
+// SAFETY: one field.
+unsafe impl Linked<()> for Parked {
+    fn links(&self) -> &Links<Self> {
+        &self.links
+    }
+}
+
+/// Runs `wait`, in which the caller parks on `fd`; a close meanwhile wakes it.
+pub(super) fn park_on<T>(fd: c_int, wait: impl FnOnce(&Parked) -> T) -> T {
     let entry = entry(fd);
     let generation = entry.map_or(0, |entry| entry.generation.load(Ordering::SeqCst));
-    if let Some(entry) = entry {
-        if let Some(parked) = PARKED.get(fd as usize % PARKED.len()) {
-            parked.lock().push((fd, Thread::current()));
-        }
-        entry.waiters.fetch_add(1, Ordering::SeqCst);
-    }
-    Parked { fd, entry, generation }
+    let parked = Parked { links: Links::new(), fd, thread: Thread::current(), entry, generation };
+    let queue = entry.and_then(|_| PARKED.get(fd as usize % PARKED.len()));
+    let (Some(entry), Some(queue)) = (entry, queue) else { return wait(&parked) };
+    // SAFETY: it stays on this frame until it is off the list, below; `wait` does not unwind (rule 6).
+    unsafe { queue.lock().0.push_back(&parked) };
+    entry.waiters.fetch_add(1, Ordering::SeqCst);
+    let result = wait(&parked);
+    entry.waiters.fetch_sub(1, Ordering::SeqCst);
+    // SAFETY: in this list.
+    unsafe { queue.lock().0.remove(&parked) };
+    result
 }
 
 impl Parked {
     /// Whether the number has been closed since.
     pub(super) fn is_closed(&self) -> bool {
         self.entry.is_some_and(|entry| entry.generation.load(Ordering::SeqCst) != self.generation)
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        let Some(entry) = self.entry else { return };
-        entry.waiters.fetch_sub(1, Ordering::SeqCst);
-        let Some(parked) = PARKED.get(self.fd as usize % PARKED.len()) else { return };
-        let me = Thread::current().id();
-        let mut list = parked.lock();
-        if let Some(at) = list.iter().position(|(fd, thread)| *fd == self.fd && thread.id() == me) {
-            list.swap_remove(at);
-        }
     }
 }

@@ -38,15 +38,28 @@ fn ready(
     if fd < 0 {
         return Ok(()); // the call itself says what is wrong
     }
-    let parked = fds::park_on(fd);
-    if parked.is_closed() {
-        return Err(Stop::Closed); // between the two looks at it
-    }
+    fds::park_on(fd, |parked| {
+        if parked.is_closed() {
+            return Err(Stop::Closed); // between the two looks at it
+        }
+        let result = watched(green, fd, direction, deadline);
+        if parked.is_closed() {
+            return Err(Stop::Closed);
+        }
+        result
+    })
+}
+
+fn watched(
+    green: Green,
+    fd: c_int,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> Result<(), Stop> {
     // SAFETY: not -1. If it is closed meanwhile, `forget` wakes us before; epoll takes any number, and says so if it
     // is of nothing.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let result = green.hub.wait_for(green.fiber, borrowed, Watch::Number, direction, deadline);
-    let result = match result {
+    match green.hub.wait_for(green.fiber, borrowed, Watch::Number, direction, deadline) {
         Ok(result) => green.ended(result),
         // Always ready, or nothing at all: the call itself tells.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBADF)) => Ok(()),
@@ -57,9 +70,5 @@ fn ready(
                 other => other,
             }
         }
-    };
-    if parked.is_closed() {
-        return Err(Stop::Closed);
     }
-    result
 }
