@@ -423,13 +423,21 @@ impl Hub {
     /// must not starve the rest.
     #[inline]
     pub(crate) fn spend(&self) {
+        if self.has_spent() {
+            yield_now();
+        }
+    }
+
+    /// As `spend`, for callers that may not be able to: true if it is time to let others run.
+    #[inline]
+    pub(crate) fn has_spent(&self) -> bool {
         let left = self.budget.get();
         if left > 1 {
             self.budget.set(left - 1);
-        } else {
-            self.budget.set(OPERATIONS);
-            yield_now();
+            return false;
         }
+        self.budget.set(OPERATIONS);
+        true
     }
 
     /// Ends what is left when the runtime stops: every green thread is cancelled and run until it has ended, for

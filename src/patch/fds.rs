@@ -117,7 +117,11 @@ pub(super) fn kind(fd: c_int) -> Kind {
         0 => Kind::Other,
         _ => Kind::File,
     };
-    entry.kind.store(kind as u8, Ordering::Relaxed);
+    // The others show it when the number has become something else behind our back (ENOTSOCK, EAGAIN); a socket that is
+    // taken for a file would block the worker and say nothing.
+    if kind != Kind::File {
+        entry.kind.store(kind as u8, Ordering::Relaxed);
+    }
     kind
 }
 

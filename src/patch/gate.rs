@@ -100,19 +100,31 @@ impl From<Interrupt> for Stop {
 impl Green {
     /// Whether the caller may be suspended here. If not, that is counted, and the caller makes the real call.
     pub(super) fn may_switch(self) -> bool {
-        let why = if std::thread::panicking() {
-            PinKind::Unwinding
-        } else if self.fiber.state.unswitchable.get() != 0 {
-            PinKind::Asked
-        } else if self.hub.is_busy() {
-            PinKind::Inside
-        } else if !self.on_its_stack() || self.in_handler() {
-            PinKind::SignalHandler
-        } else {
-            return true;
-        };
+        let Some(why) = self.obstacle() else { return true };
         pins::count(why);
         false
+    }
+
+    fn obstacle(self) -> Option<PinKind> {
+        if std::thread::panicking() {
+            Some(PinKind::Unwinding)
+        } else if self.fiber.state.unswitchable.get() != 0 {
+            Some(PinKind::Asked)
+        } else if self.hub.is_busy() {
+            Some(PinKind::Inside)
+        } else if !self.on_its_stack() || self.in_handler() {
+            Some(PinKind::SignalHandler)
+        } else {
+            None
+        }
+    }
+
+    /// One call succeeded at once. After many in a row others run, where that is possible.
+    #[inline]
+    pub(super) fn spend(self) {
+        if self.hub.has_spent() && self.obstacle().is_none() {
+            hub::yield_now();
+        }
     }
 
     /// False in a signal handler on an alternate stack.
