@@ -541,6 +541,23 @@ fn inert_before_install() {
     });
 }
 
+/// What waits in std's locks cannot be cancelled: when the main green thread has ended, that does not take the whole
+/// grace of 5 s.
+#[test]
+fn run_ends_with_somebody_in_a_lock() {
+    case("run_ends_with_somebody_in_a_lock", LIMIT, || {
+        static LOCK: Mutex<()> = Mutex::new(());
+        let began = Instant::now();
+        patched(|| {
+            std::mem::forget(LOCK.lock().unwrap());
+            thread::spawn(|| drop(LOCK.lock()));
+            thread::spawn(std::thread::park);
+            thread::yield_now();
+        });
+        assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
+    });
+}
+
 /// A full stderr blocks the worker, too; and what is written to a file is written at once.
 #[test]
 fn install_says_where_it_reaches() {

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) done: Cell<bool>,
     /// What the present or the next park waits for; back to `Other` when it is over.
     pub(crate) waiting: Cell<Waiting>,
+    /// Whether the present park is deaf to cancellation.
+    pub(crate) masked: Cell<bool>,
     /// Set when a report wants to know where it is parked: it says so and parks again.
     pub(crate) asked: Cell<bool>,
     /// When it came to its worker, on the hub's clock, as of the last look at it.
@@ -72,6 +74,7 @@ impl State {
             timed_out: Cell::new(false),
             done: Cell::new(false),
             waiting: Cell::new(Waiting::Other),
+            masked: Cell::new(false),
             asked: Cell::new(false),
             since: Cell::new(0),
             refused: Cell::new(0),

@@ -19,7 +19,9 @@
 pub(crate) mod clock;
 pub(crate) mod deadlock;
 pub(crate) mod descriptors;
+mod end;
 pub(crate) mod inspect;
+mod os_thread;
 pub(crate) mod park;
 mod park_word;
 pub(crate) mod runtime;
@@ -438,55 +440,6 @@ impl Hub {
         }
         self.budget.set(OPERATIONS);
         true
-    }
-
-    /// Ends what is left when the runtime stops: every green thread is cancelled and run until it has ended, for
-    /// `grace` at most.
-    fn wind_down(&self, grace: Duration) {
-        let before = HERE.replace(self);
-        let give_up = Instant::now() + grace;
-        loop {
-            while let Some(fiber) = self.local.pop() {
-                self.enqueue(self.adopt(fiber));
-            }
-            self.end_all_idle();
-            self.live.for_each(|fiber| {
-                // SAFETY: members of `live` are alive.
-                let fiber = unsafe { &*fiber };
-                fiber.cancelled.store(true, Ordering::SeqCst);
-                self.wake_local(fiber);
-            });
-            for _ in 0..self.run.len() {
-                let Some(fiber) = self.run.pop_front() else { break };
-                self.run_one(fiber);
-            }
-            self.read_mail();
-            if self.live.is_empty() {
-                break;
-            }
-            if Instant::now() >= give_up {
-                self.abandon_all();
-                break;
-            }
-            if self.run.is_empty() {
-                self.wait_for_events(Some(Duration::from_millis(1)));
-            }
-        }
-        HERE.set(before);
-    }
-
-    fn abandon_all(&self) {
-        eprintln!(
-            "sward: {} green thread(s) of worker {} did not end when the runtime stopped; they are left where they are",
-            self.live.len(),
-            self.index
-        );
-        self.live.for_each(|fiber| {
-            // SAFETY: alive; and from here on nothing enters it, while its record and its stack stay for ever.
-            let fiber = unsafe { &*fiber };
-            fiber.state.done.set(true);
-            fiber.abandon();
-        });
     }
 }
 

@@ -9,19 +9,19 @@
 //! private payload ([`Interrupt::unwind`]) up to the scope, or to the end of the green thread.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::os_thread::{OsThread, os};
 use super::{Due, Hub, clock, here, here_green};
 use crate::fiber::Fiber;
 use crate::fiber::locals::Locals;
 use crate::fiber::scopes::Scopes;
 use crate::fiber::state::Waiting;
-use crate::sys::futex;
 
 pub(crate) use crate::fiber::scopes::ScopeId;
 
@@ -149,7 +149,7 @@ pub(crate) fn interrupted() -> Option<Interrupt> {
 }
 
 /// The nearest of the caller's deadline and of those of the scopes around it.
-fn limit(
+pub(super) fn limit(
     deadline: Option<Instant>,
     scopes: &RefCell<Scopes>,
     masked: bool,
@@ -222,6 +222,7 @@ impl Hub {
         state.timed_out.set(false);
         let timer = limit
             .map(|(at, _)| self.timers.borrow_mut().insert(clock::nanos(at), Due::Fiber(fiber)));
+        state.masked.set(masked);
         state.parked.set(true);
         // SAFETY: we run on `fiber`; whoever wakes it enqueues it, and `parked` says that it may.
         unsafe { fiber.leave() };
@@ -280,94 +281,6 @@ impl Hub {
                 Ok(())
             }
         }
-    }
-}
-
-/// What the runtime keeps for an OS thread.
-pub(crate) struct Os {
-    shared: Arc<OsThread>,
-    scopes: RefCell<Scopes>,
-    locals: Locals,
-    quiet: Cell<bool>,
-}
-
-impl Drop for Os {
-    fn drop(&mut self) {
-        self.locals.clear();
-    }
-}
-
-/// The part of an OS thread that others see.
-pub(crate) struct OsThread {
-    id: NonZeroU64,
-    name: Option<Box<str>>,
-    /// The token of `thread::park`.
-    token: AtomicBool,
-    /// The word it sleeps on: EMPTY, PARKED or NOTIFIED.
-    word: AtomicU32,
-}
-
-const EMPTY: u32 = 0;
-const PARKED: u32 = 1;
-const NOTIFIED: u32 = 2;
-
-impl Os {
-    fn new() -> Self {
-        let name = std::thread::current().name().map(Box::from);
-        Os {
-            shared: Arc::new(OsThread {
-                id: crate::fiber::fresh_id(),
-                name,
-                token: AtomicBool::new(false),
-                word: AtomicU32::new(EMPTY),
-            }),
-            scopes: RefCell::new(Scopes::new()),
-            locals: Locals::new(),
-            quiet: Cell::new(false),
-        }
-    }
-
-    fn park(&self, deadline: Option<Instant>, masked: bool) -> Result<(), Interrupt> {
-        // While unwinding only the caller's own deadline counts, as for green threads.
-        let limit = limit(deadline, &self.scopes, masked || std::thread::panicking());
-        let word = &self.shared.word;
-        if word.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_ok() {
-            loop {
-                let left = limit.map(|(at, _)| at.saturating_duration_since(Instant::now()));
-                if left.is_some_and(|left| left.is_zero()) {
-                    break;
-                }
-                futex::wait(word, PARKED, left);
-                if word.load(Ordering::Acquire) != PARKED {
-                    break;
-                }
-            }
-        }
-        // A notification that came with the deadline wins.
-        if word.swap(EMPTY, Ordering::Acquire) == NOTIFIED {
-            return Ok(());
-        }
-        Err(limit.map_or(Interrupt::TimedOut, |(_, why)| why))
-    }
-}
-
-impl OsThread {
-    fn wake(&self) {
-        if self.word.swap(NOTIFIED, Ordering::Release) == PARKED {
-            futex::wake_one(&self.word);
-        }
-    }
-}
-
-/// What the calling OS thread keeps. During the destruction of thread-locals a fresh one takes its place.
-fn os<R>(f: impl FnOnce(&Os) -> R) -> R {
-    thread_local! {
-        static THIS: Os = Os::new();
-    }
-    let mut f = Some(f);
-    match THIS.try_with(|this| (f.take().expect("runs once"))(this)) {
-        Ok(result) => result,
-        Err(_) => (f.take().expect("has not run"))(&Os::new()),
     }
 }
 
