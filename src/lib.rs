@@ -32,7 +32,6 @@
 //! # What is not here
 //! - Preemption: a green thread that computes without ever waiting keeps its worker; [`thread::yield_now`] helps.
 //! - Windows and macOS: Linux only, from 5.11, on x86-64 and aarch64.
-//! - Making std's own blocking calls cooperative (the patch): on the way. Until then use this crate's types.
 //!
 //! # Minimum Rust version
 //! 1.88, checked by the manifest; raised only in minor releases.
