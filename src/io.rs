@@ -59,7 +59,7 @@ fn fresh_source() -> u64 {
 }
 
 impl Descriptor {
-    /// Takes over `fd`, which is in blocking mode (as everything that this crate opens is).
+    /// Takes over `fd`, for which the program has asked no O_NONBLOCK (as for everything that this crate opens).
     pub(crate) fn new(fd: OwnedFd) -> Self {
         Descriptor {
             fd,
@@ -253,17 +253,29 @@ impl From<Descriptor> for OwnedFd {
     }
 }
 
+/// Whether an operation has a plain blocking form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    /// An OS thread that waits for nothing but the descriptor makes the plain call.
+    Blocks,
+    /// The descriptor is in O_NONBLOCK, so the call never waits by itself.
+    Fails,
+}
+
 /// The loop of every operation: try, wait on EAGAIN, try again. `attempt` is told whether it may block.
 #[inline]
 fn operate<T>(
     descriptor: &Descriptor,
     direction: Direction,
     deadline: Option<Instant>,
+    plain: Plain,
     mut attempt: impl FnMut(bool) -> io::Result<T>,
 ) -> io::Result<T> {
     let green = hub::here_green();
-    // An OS thread that waits for nothing but the socket makes the plain call.
-    let may_block = green.is_none() && deadline.is_none() && !hub::park::os_thread_in_scope();
+    let may_block = plain == Plain::Blocks
+        && green.is_none()
+        && deadline.is_none()
+        && !hub::park::os_thread_in_scope();
     loop {
         descriptor.check_open()?;
         match attempt(may_block) {
@@ -282,7 +294,7 @@ fn operate<T>(
                 descriptor.wait(direction, deadline)?;
             }
             Err(error) => {
-                descriptor.check_open()?; // `close` makes a blocked send fail with EPIPE
+                descriptor.check_open()?; // `close` makes a blocked send fail with EPIPE, and accept with EINVAL
                 return Err(error);
             }
         }
@@ -305,7 +317,7 @@ pub(crate) fn recv(
     flags: RecvFlags,
     deadline: Option<Instant>,
 ) -> io::Result<usize> {
-    let n = operate(d, Direction::Read, deadline, |may_block| {
+    let n = operate(d, Direction::Read, deadline, Plain::Blocks, |may_block| {
         message::recv(d.as_fd(), buf, recv_flags(flags, may_block))
     })?;
     if n == 0 {
@@ -322,7 +334,7 @@ pub(crate) fn send(
     flags: SendFlags,
     deadline: Option<Instant>,
 ) -> io::Result<usize> {
-    operate(d, Direction::Write, deadline, |may_block| {
+    operate(d, Direction::Write, deadline, Plain::Blocks, |may_block| {
         message::send(d.as_fd(), buf, send_flags(flags, may_block))
     })
 }
@@ -333,7 +345,7 @@ pub(crate) fn recv_vectored(
     bufs: &mut [IoSliceMut<'_>],
     deadline: Option<Instant>,
 ) -> io::Result<usize> {
-    let n = operate(d, Direction::Read, deadline, |may_block| {
+    let n = operate(d, Direction::Read, deadline, Plain::Blocks, |may_block| {
         message::recv_vectored(d.as_fd(), bufs, recv_flags(RecvFlags::empty(), may_block))
     })?;
     if n == 0 {
@@ -348,7 +360,7 @@ pub(crate) fn send_vectored(
     bufs: &[IoSlice<'_>],
     deadline: Option<Instant>,
 ) -> io::Result<usize> {
-    operate(d, Direction::Write, deadline, |may_block| {
+    operate(d, Direction::Write, deadline, Plain::Blocks, |may_block| {
         message::send_vectored(d.as_fd(), bufs, send_flags(SendFlags::empty(), may_block))
     })
 }
@@ -360,7 +372,7 @@ pub(crate) fn recv_from(
     flags: RecvFlags,
     deadline: Option<Instant>,
 ) -> io::Result<(usize, Option<SocketAddrAny>)> {
-    let got = operate(d, Direction::Read, deadline, |may_block| {
+    let got = operate(d, Direction::Read, deadline, Plain::Blocks, |may_block| {
         message::recv_from(d.as_fd(), buf, recv_flags(flags, may_block))
     })?;
     if got.0 == 0 {
@@ -376,7 +388,7 @@ pub(crate) fn send_to(
     addr: &SocketAddrAny,
     deadline: Option<Instant>,
 ) -> io::Result<usize> {
-    operate(d, Direction::Write, deadline, |may_block| {
+    operate(d, Direction::Write, deadline, Plain::Blocks, |may_block| {
         message::send_to(d.as_fd(), buf, send_flags(SendFlags::empty(), may_block), addr)
     })
 }
@@ -393,28 +405,9 @@ pub(crate) fn accept(
         sys::fd::set_nonblocking(d.as_fd(), true)?;
         d.own_settings().listener.store(true, Ordering::Relaxed);
     }
-    loop {
-        d.check_open()?;
-        match message::accept(d.as_fd()) {
-            Ok((fd, addr)) => {
-                if let Some((hub, _)) = hub::here_green() {
-                    hub.spend();
-                }
-                return Ok((Descriptor::new(fd), addr));
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error)
-                if error.kind() == ErrorKind::WouldBlock
-                    && !d.settings().nonblocking.load(Ordering::Relaxed) =>
-            {
-                d.wait(Direction::Read, deadline)?;
-            }
-            Err(error) => {
-                d.check_open()?; // `close` makes accept fail with EINVAL
-                return Err(error);
-            }
-        }
-    }
+    let accept = |_| message::accept(d.as_fd());
+    let (fd, addr) = operate(d, Direction::Read, deadline, Plain::Fails, accept)?;
+    Ok((Descriptor::new(fd), addr))
 }
 
 /// connect(2): waits until the connection is made or refused.
@@ -469,16 +462,7 @@ fn finish_connect(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
 /// read(2), for pipes, eventfds and the like. Only for descriptors of our own (never for ones that other processes
 /// share) that are in O_NONBLOCK for good, as read has no flag for "do not wait".
 pub(crate) fn read(d: &Descriptor, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
-    loop {
-        d.check_open()?;
-        match sys::fd::read(d.as_fd(), buf) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                d.wait(Direction::Read, deadline)?;
-            }
-            other => return other,
-        }
-    }
+    operate(d, Direction::Read, deadline, Plain::Fails, |_| sys::fd::read(d.as_fd(), buf))
 }
 
 /// Runs `f` on a fresh green thread of this worker once `d` is readable, and holds no stack until then

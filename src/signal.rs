@@ -115,7 +115,8 @@ impl Signals {
     pub fn new(signals: &[Signal]) -> io::Result<Signals> {
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.0).collect();
         let watch = Watch::new(&numbers)?;
-        let bell = Descriptor::from(watch.bell()?);
+        // `new`: its O_NONBLOCK is ours, and no wish of the program's to be told EAGAIN.
+        let bell = Descriptor::new(watch.bell()?);
         Ok(Signals { watch, bell })
     }
 

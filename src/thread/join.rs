@@ -146,45 +146,17 @@ pub struct JoinHandle<T> {
     pub(super) task: Arc<dyn Outcome<T> + Send + Sync>,
 }
 
-impl<T> JoinHandle<T> {
-    /// Waits for the green thread to end and returns its result.
-    ///
-    /// # Errors
-    /// With the payload of its panic, or with [`Cancelled`].
-    ///
-    /// # Panics
-    /// Unwinds if the caller's time-out elapses or if it is cancelled; the green thread goes on then.
-    pub fn join(self) -> Result<T> {
-        join(&*self.task)
-    }
+/// The right to join a green thread of [`spawn_local`](super::spawn_local); stays on its worker.
+pub struct LocalJoinHandle<T> {
+    pub(super) thread: Thread,
+    /// Not `Send`, like what it may hold.
+    pub(super) task: Arc<dyn Outcome<T>>,
+}
 
-    /// Whether it has ended: `join` would not wait.
-    pub fn is_finished(&self) -> bool {
-        self.task.is_done()
-    }
-
-    /// The green thread's handle.
-    pub fn thread(&self) -> &Thread {
-        &self.thread
-    }
-
-    /// Ends the green thread from outside, at its next wait or the present one: I/O returns ECANCELED, whatever
-    /// cannot return an error unwinds. Its destructors run. Returns at once; `join` to see the end.
-    ///
-    /// One that has not started yet never runs its closure's body. Ending one that has ended does nothing.
-    ///
-    /// ```
-    /// use sward::thread::{self, Cancelled};
-    ///
-    /// sward::run(|| {
-    ///     let sleeper = thread::spawn(|| thread::sleep(std::time::Duration::from_secs(3600)));
-    ///     sleeper.cancel();
-    ///     assert!(sleeper.join().unwrap_err().is::<Cancelled>());
-    /// });
-    /// ```
-    pub fn cancel(&self) {
-        cancel(&self.thread);
-    }
+/// The right to join a green thread of a [`scope`](super::scope()).
+pub struct ScopedJoinHandle<'scope, T> {
+    pub(super) thread: Thread,
+    pub(super) task: Arc<dyn Outcome<T> + Send + Sync + 'scope>,
 }
 
 pub(super) fn cancel(thread: &Thread) {
@@ -194,83 +166,58 @@ pub(super) fn cancel(thread: &Thread) {
     }
 }
 
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("thread", &self.thread).finish_non_exhaustive()
-    }
+/// The three handles differ only in what their task may hold and where it may go.
+macro_rules! handle {
+    ($(($lifetime:lifetime))? $name:ident) => {
+        impl<T> $name<$($lifetime,)? T> {
+            /// Waits for the green thread to end and returns its result.
+            ///
+            /// # Errors
+            /// With the payload of its panic, or with [`Cancelled`].
+            ///
+            /// # Panics
+            /// Unwinds if the caller's time-out elapses or if it is cancelled; the green thread goes on then.
+            pub fn join(self) -> Result<T> {
+                join(&*self.task)
+            }
+
+            /// Whether it has ended: `join` would not wait.
+            pub fn is_finished(&self) -> bool {
+                self.task.is_done()
+            }
+
+            /// The green thread's handle.
+            pub fn thread(&self) -> &Thread {
+                &self.thread
+            }
+
+            /// Ends the green thread from outside, at its next wait or the present one: I/O returns ECANCELED,
+            /// whatever cannot return an error unwinds. Its destructors run. Returns at once; `join` to see the end.
+            ///
+            /// One that has not started yet never runs its closure's body. Ending one that has ended does nothing.
+            ///
+            /// ```
+            /// use sward::thread::{self, Cancelled};
+            ///
+            /// sward::run(|| {
+            ///     let sleeper = thread::spawn(|| thread::sleep(std::time::Duration::from_secs(3600)));
+            ///     sleeper.cancel();
+            ///     assert!(sleeper.join().unwrap_err().is::<Cancelled>());
+            /// });
+            /// ```
+            pub fn cancel(&self) {
+                cancel(&self.thread);
+            }
+        }
+
+        impl<T> fmt::Debug for $name<$($lifetime,)? T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("thread", &self.thread).finish_non_exhaustive()
+            }
+        }
+    };
 }
 
-/// The right to join a green thread of [`spawn_local`](super::spawn_local); stays on its worker.
-pub struct LocalJoinHandle<T> {
-    pub(super) thread: Thread,
-    /// Not `Send`, like what it may hold.
-    pub(super) task: Arc<dyn Outcome<T>>,
-}
-
-impl<T> LocalJoinHandle<T> {
-    /// As [`JoinHandle::join`].
-    ///
-    /// # Errors
-    /// As [`JoinHandle::join`].
-    pub fn join(self) -> Result<T> {
-        join(&*self.task)
-    }
-
-    /// As [`JoinHandle::is_finished`].
-    pub fn is_finished(&self) -> bool {
-        self.task.is_done()
-    }
-
-    /// As [`JoinHandle::thread`].
-    pub fn thread(&self) -> &Thread {
-        &self.thread
-    }
-
-    /// As [`JoinHandle::cancel`].
-    pub fn cancel(&self) {
-        cancel(&self.thread);
-    }
-}
-
-impl<T> fmt::Debug for LocalJoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalJoinHandle").field("thread", &self.thread).finish_non_exhaustive()
-    }
-}
-
-/// The right to join a green thread of a [`scope`](super::scope()).
-pub struct ScopedJoinHandle<'scope, T> {
-    pub(super) thread: Thread,
-    pub(super) task: Arc<dyn Outcome<T> + Send + Sync + 'scope>,
-}
-
-impl<T> ScopedJoinHandle<'_, T> {
-    /// As [`JoinHandle::join`].
-    ///
-    /// # Errors
-    /// As [`JoinHandle::join`].
-    pub fn join(self) -> Result<T> {
-        join(&*self.task)
-    }
-
-    /// As [`JoinHandle::is_finished`].
-    pub fn is_finished(&self) -> bool {
-        self.task.is_done()
-    }
-
-    /// As [`JoinHandle::thread`].
-    pub fn thread(&self) -> &Thread {
-        &self.thread
-    }
-
-    /// As [`JoinHandle::cancel`].
-    pub fn cancel(&self) {
-        cancel(&self.thread);
-    }
-}
-
-impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedJoinHandle").field("thread", &self.thread).finish_non_exhaustive()
-    }
-}
+handle!(JoinHandle);
+handle!(LocalJoinHandle);
+handle!(('_) ScopedJoinHandle);
