@@ -33,10 +33,13 @@ pub(super) fn until(
     mut wait: impl FnMut(Option<Instant>) -> Result<(), Stop>,
 ) -> c_int {
     let kept = errno::keep();
-    let mut ended = None;
+    let (mut waited, mut ended) = (false, None);
     loop {
         let found = call(Mode::Look);
         if found > 0 {
+            if !waited {
+                green.spend();
+            }
             return found;
         }
         if found < 0 {
@@ -51,6 +54,7 @@ pub(super) fn until(
             let found = call(Mode::Block);
             return if found < 0 { kept.fail(errno::get()) } else { found };
         }
+        waited = true;
         match wait(deadline) {
             Ok(()) => {}
             // What came with the end counts, and what was closed is the call's to report: one look more.

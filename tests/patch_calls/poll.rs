@@ -1,0 +1,233 @@
+//! poll(2), ppoll(2) and what programs built with _FORTIFY_SOURCE call.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP, c_short, pollfd};
+use sward::patch::PinKind;
+
+use super::*;
+
+unsafe extern "C" {
+    fn __poll_chk(fds: *mut pollfd, n: libc::nfds_t, timeout: i32, room: usize) -> i32;
+    fn __ppoll_chk(
+        fds: *mut pollfd,
+        n: libc::nfds_t,
+        timeout: *const libc::timespec,
+        mask: *const libc::sigset_t,
+        room: usize,
+    ) -> i32;
+}
+
+fn entry(fd: &impl AsRawFd, events: c_short) -> pollfd {
+    raw(fd.as_raw_fd(), events)
+}
+
+fn raw(fd: RawFd, events: c_short) -> pollfd {
+    // As a caller leaves it: with an old answer inside.
+    pollfd { fd, events, revents: 0x55 }
+}
+
+fn poll(entries: &mut [pollfd], timeout: i32) -> i32 {
+    // SAFETY: as many as there are.
+    unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) }
+}
+
+fn answers(entries: &[pollfd]) -> Vec<c_short> {
+    entries.iter().map(|entry| entry.revents).collect()
+}
+
+#[test]
+fn one_readable() {
+    alone("poll::one_readable", || {
+        let (reader, writer) = pipe();
+        let mut entries = [entry(&reader, POLLIN)];
+        let found = while_another(move || poke(&writer), || poll(&mut entries, -1));
+        assert_eq!((found, entries[0].revents & POLLIN), (1, POLLIN));
+    });
+}
+
+#[test]
+fn one_writable() {
+    alone("poll::one_writable", || {
+        let (reader, writer) = pipe();
+        fill(&writer);
+        let mut entries = [entry(&writer, POLLOUT)];
+        let found = while_another(move || empty(&reader), || poll(&mut entries, 10_000));
+        assert_eq!((found, entries[0].revents & POLLOUT), (1, POLLOUT));
+    });
+}
+
+fn fill(writer: &OwnedFd) {
+    let block = [0_u8; 4096];
+    let piece = libc::iovec { iov_base: block.as_ptr().cast_mut().cast(), iov_len: block.len() };
+    let nowait = libc::RWF_NOWAIT;
+    // SAFETY: the block is there to be read.
+    while unsafe { libc::pwritev2(writer.as_raw_fd(), &raw const piece, 1, -1, nowait) } > 0 {}
+}
+
+fn empty(reader: &OwnedFd) {
+    let mut block = [0_u8; 4096];
+    let piece = libc::iovec { iov_base: block.as_mut_ptr().cast(), iov_len: block.len() };
+    let nowait = libc::RWF_NOWAIT;
+    // SAFETY: the block is there to be written.
+    while unsafe { libc::preadv2(reader.as_raw_fd(), &raw const piece, 1, -1, nowait) } > 0 {}
+}
+
+#[test]
+fn the_end_of_a_pipe() {
+    alone("poll::the_end_of_a_pipe", || {
+        let (reader, writer) = pipe();
+        // Nothing is asked for, and yet a hang-up is reported.
+        let mut entries = [entry(&reader, 0)];
+        let found = while_another(move || drop(writer), || poll(&mut entries, -1));
+        assert_eq!((found, entries[0].revents), (1, POLLHUP));
+        let (reader, writer) = pipe();
+        let mut entries = [entry(&writer, POLLOUT), raw(-1, 0)];
+        fill(&writer);
+        let found = while_another(move || drop(reader), || poll(&mut entries, -1));
+        assert_eq!((found, entries[0].revents & POLLERR), (1, POLLERR));
+    });
+}
+
+#[test]
+fn a_mix() {
+    alone("poll::a_mix", || {
+        let pipes = [pipe(), pipe(), pipe()];
+        let file = File::open("/proc/self/exe").unwrap();
+        let full = pipe();
+        fill(&full.1);
+        let [(zero, _), (one, poker), (two, _)] = &pipes;
+        let poker = poker.try_clone().unwrap();
+        let mut entries = [
+            entry(zero, POLLIN),
+            raw(-1, POLLIN),
+            entry(one, POLLPRI),
+            entry(one, POLLIN | POLLRDHUP), // the same one again, asked something else
+            entry(two, POLLIN | POLLPRI),
+            entry(&full.1, POLLOUT),
+            entry(&file, 0), // epoll cannot watch it
+        ];
+        let found = while_another(move || poke(&poker), || poll(&mut entries, -1));
+        assert_eq!((found, answers(&entries)), (1, vec![0, 0, 0, POLLIN, 0, 0, 0]));
+        // Ready now: no wait.
+        let mut entries = [entry(zero, POLLIN), entry(&file, POLLIN), raw(9999, POLLIN)];
+        let (found, ran) = beside(|| poll(&mut entries, -1));
+        assert_eq!((found, answers(&entries)), (2, vec![0, POLLIN, POLLNVAL]));
+        assert_eq!(ran, 0, "what is ready needs no wait");
+    });
+}
+
+#[test]
+fn time_passes() {
+    alone("poll::time_passes", || {
+        let (one, two) = (pipe(), pipe());
+        let mut several = [entry(&one.0, POLLIN), entry(&two.0, POLLIN)];
+        let mut single = [entry(&one.0, POLLIN)];
+        for entries in [&mut several[..], &mut single[..], &mut []] {
+            let wait = || cooperative(|| poll(entries, 50));
+            assert_eq!(takes(50 * TICK, 2 * SECOND, wait), 0);
+            assert!(entries.iter().all(|entry| entry.revents == 0));
+        }
+        let spec = libc::timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let wait = || cooperative(|| ppoll(&mut several, Some(&spec)));
+        assert_eq!(takes(50 * TICK, 2 * SECOND, wait), 0);
+        assert_eq!((spec.tv_sec, spec.tv_nsec), (0, 50_000_000), "the caller's is left alone");
+    });
+}
+
+fn ppoll(entries: &mut [pollfd], timeout: Option<&libc::timespec>) -> i32 {
+    let timeout = timeout.map_or(ptr::null(), ptr::from_ref);
+    let n = entries.len() as libc::nfds_t;
+    // SAFETY: as many as there are, a time or none, and no mask.
+    unsafe { libc::ppoll(entries.as_mut_ptr(), n, timeout, ptr::null()) }
+}
+
+#[test]
+fn fortified() {
+    alone("poll::fortified", || {
+        for call in [0, 1] {
+            let (reader, writer) = pipe();
+            let mut entries = [entry(&reader, POLLIN)];
+            let at = entries.as_mut_ptr();
+            // SAFETY: one entry.
+            let poll = || unsafe { __poll_chk(at, 1, -1, size_of::<pollfd>()) };
+            let (null, room) = (ptr::null(), size_of::<pollfd>());
+            // SAFETY: one entry, for ever, no mask.
+            let ppoll = || unsafe { __ppoll_chk(at, 1, null, ptr::null(), room) };
+            let wait = || if call == 0 { poll() } else { ppoll() };
+            assert_eq!(while_another(move || poke(&writer), wait), 1);
+        }
+    });
+}
+
+#[test]
+fn a_question_never_switches() {
+    alone("poll::a_question_never_switches", || {
+        let (reader, _writer) = pipe();
+        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let ask = || {
+            for _ in 0..100 {
+                std::hint::black_box(poll(&mut [entry(&reader, POLLIN)], 0));
+                std::hint::black_box(ppoll(&mut [entry(&reader, POLLIN)], Some(&zero)));
+            }
+            // Long enough for the neighbour to be due.
+            let start = std::time::Instant::now();
+            while start.elapsed() < 5 * TICK {
+                poll(&mut [entry(&reader, POLLIN)], 0);
+            }
+        };
+        assert_eq!(beside(ask).1, 0);
+    });
+}
+
+#[test]
+fn a_mask_pins() {
+    alone("poll::a_mask_pins", || {
+        let (reader, _writer) = pipe();
+        let mut entries = [entry(&reader, POLLIN)];
+        // SAFETY: all zeroes are an empty set.
+        let mask: libc::sigset_t = unsafe { std::mem::zeroed() };
+        let spec = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        let before = pinned(PinKind::Unsupported);
+        // SAFETY: one entry, a time and a mask.
+        let wait =
+            || unsafe { libc::ppoll(entries.as_mut_ptr(), 1, &raw const spec, &raw const mask) };
+        let (found, ran) = beside(wait);
+        assert_eq!((found, ran), (0, 0));
+        assert_eq!(pinned(PinKind::Unsupported), before + 1);
+    });
+}
+
+#[test]
+fn wrong_arguments() {
+    alone("poll::wrong_arguments", || {
+        let bad = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };
+        assert_eq!((ppoll(&mut [], Some(&bad)), errno()), (-1, libc::EINVAL));
+        // SAFETY: the kernel refuses the pointer.
+        assert_eq!(unsafe { libc::poll(ptr::without_provenance_mut(8), 1, -1) }, -1);
+        assert_eq!(errno(), libc::EFAULT);
+    });
+}
+
+#[test]
+fn without_a_descriptor_to_spare() {
+    alone("poll::without_a_descriptor_to_spare", || {
+        let (one, two) = (pipe(), pipe());
+        let mut entries = [entry(&one.0, POLLIN), entry(&two.0, POLLIN)];
+        // One that the hub has not seen yet would still be a number less than this.
+        let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+        // SAFETY: sets a limit of this process.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        // SAFETY: opens nothing, as it is told.
+        assert_eq!(unsafe { libc::epoll_create1(0) }, -1);
+        // poll(2) itself refuses more entries than the limit: two are within it.
+        let (_one, two) = (one, two);
+        let poker = two.1.try_clone();
+        assert!(poker.is_err(), "no number is left");
+        let found = while_another(move || poke(&two.1), || poll(&mut entries, -1));
+        assert_eq!(found, 1);
+        assert_eq!((entries[0].revents, entries[1].revents & POLLIN), (0, POLLIN));
+    });
+}

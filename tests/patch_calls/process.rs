@@ -1,0 +1,263 @@
+//! Child processes: std's `Command`, and waitpid's kin.
+
+use std::io::ErrorKind;
+use std::process::{Child, Command, Stdio};
+use std::ptr;
+use std::time::Instant;
+
+use libc::{c_int, idtype_t, pid_t, rusage, siginfo_t};
+
+use super::*;
+
+unsafe extern "C" {
+    fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t;
+}
+
+fn sleeper(seconds: &str) -> Child {
+    Command::new("sleep").arg(seconds).spawn().unwrap()
+}
+
+/// Says that it is one that we need not wait for: another test's call does.
+fn pid(child: &Child) -> pid_t {
+    child.id() as pid_t
+}
+
+fn waitpid(pid: pid_t, options: c_int) -> (pid_t, c_int) {
+    let mut status = -1;
+    // SAFETY: writes to `status`.
+    (unsafe { libc::waitpid(pid, &raw mut status, options) }, status)
+}
+
+#[test]
+fn fifty_of_a_second() {
+    alone("process::fifty_of_a_second", || {
+        let start = Instant::now();
+        let waiters: Vec<_> = (0..50)
+            .map(|_| {
+                thread::spawn(|| {
+                    let began = Instant::now();
+                    assert!(Command::new("sleep").arg("1").status().unwrap().success());
+                    assert!(began.elapsed() >= SECOND);
+                })
+            })
+            .collect();
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert!(start.elapsed() < 3 * SECOND / 2, "took {:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn output() {
+    alone("process::output", || {
+        let script = "echo out; echo err >&2; sleep 0.1; echo more; exit 3";
+        let output = cooperative(|| Command::new("sh").args(["-c", script]).output()).unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!((output.stdout, output.stderr), (b"out\nmore\n".into(), b"err\n".into()));
+        // More than pipes hold, both ways at once.
+        let script = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2";
+        let output = cooperative(|| Command::new("sh").args(["-c", script]).output()).unwrap();
+        assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, 300_000));
+        // Many at once.
+        let children: Vec<_> = (0..20)
+            .map(|n| {
+                thread::spawn(move || {
+                    let script = format!("sleep 0.2; echo {n}");
+                    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+                    assert_eq!(output.stdout, format!("{n}\n").into_bytes());
+                })
+            })
+            .collect();
+        children.into_iter().for_each(|child| child.join().unwrap());
+    });
+}
+
+#[test]
+fn by_pid() {
+    alone("process::by_pid", || {
+        let child = sleeper("0.1");
+        assert_eq!(cooperative(|| waitpid(pid(&child), 0)), (pid(&child), 0));
+        assert_eq!((waitpid(pid(&child), 0).0, errno()), (-1, libc::ECHILD));
+        let child = Command::new("sh").args(["-c", "sleep 0.1; exit 5"]).spawn().unwrap();
+        // SAFETY: all zeroes are valid.
+        let mut usage: rusage = unsafe { std::mem::zeroed() };
+        let mut status = 0;
+        // SAFETY: writes to both.
+        let wait = || unsafe { libc::wait4(pid(&child), &raw mut status, 0, &raw mut usage) };
+        assert_eq!(cooperative(wait), pid(&child));
+        assert_eq!(libc::WEXITSTATUS(status), 5);
+        assert!(usage.ru_maxrss > 0);
+    });
+}
+
+#[test]
+fn any_child() {
+    alone("process::any_child", || {
+        // SAFETY: no status is wanted.
+        let wait = || unsafe { libc::wait(ptr::null_mut()) };
+        // SAFETY: nothing is wanted.
+        let wait3 = || unsafe { wait3(ptr::null_mut(), 0, ptr::null_mut()) };
+        let ways: [&dyn Fn() -> pid_t; 4] =
+            [&wait, &wait3, &|| waitpid(-1, 0).0, &|| waitpid(0, 0).0];
+        for way in ways {
+            let (late, early) = (sleeper("0.2"), sleeper("0.1"));
+            assert_eq!(cooperative(way), pid(&early));
+            assert_eq!(cooperative(way), pid(&late));
+            assert_eq!((way(), errno()), (-1, libc::ECHILD));
+        }
+        // Two who ask the same, and each gets one.
+        let children = [sleeper("0.1"), sleeper("0.2")];
+        let waiters = [0; 2].map(|_| thread::spawn(|| waitpid(-1, 0).0));
+        let mut got = waiters.map(|waiter| waiter.join().unwrap());
+        let mut wanted = [pid(&children[0]), pid(&children[1])];
+        got.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(got, wanted);
+    });
+}
+
+fn waitid(kind: idtype_t, id: libc::id_t, options: c_int) -> (c_int, pid_t, c_int) {
+    // SAFETY: all zeroes are valid.
+    let mut info: siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: writes to `info`.
+    let result = unsafe { libc::waitid(kind, id, &raw mut info, options) };
+    // SAFETY: waitid fills these, or they are zero.
+    (result, unsafe { info.si_pid() }, info.si_code)
+}
+
+#[test]
+fn by_waitid() {
+    alone("process::by_waitid", || {
+        let child = sleeper("0.1");
+        let wait = |kind, id, options| cooperative(|| waitid(kind, id, options));
+        let ended = (0, pid(&child), libc::CLD_EXITED);
+        assert_eq!(wait(libc::P_PID, child.id(), libc::WEXITED | libc::WNOWAIT), ended);
+        assert_eq!(waitid(libc::P_PID, child.id(), libc::WEXITED), ended);
+        let child = sleeper("0.1");
+        // SAFETY: our child's.
+        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) } as libc::id_t;
+        assert_eq!(wait(libc::P_PIDFD, pidfd, libc::WEXITED).1, pid(&child));
+        let child = sleeper("0.1");
+        // SAFETY: our child's; the flag is O_NONBLOCK.
+        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), libc::O_NONBLOCK) };
+        let asked = waitid(libc::P_PIDFD, pidfd as libc::id_t, libc::WEXITED);
+        assert_eq!((asked.0, errno()), (-1, libc::EAGAIN));
+        assert_eq!(wait(libc::P_ALL, 0, libc::WEXITED).1, pid(&child));
+        let child = sleeper("0.1");
+        // SAFETY: nothing is to be written.
+        let wait =
+            || unsafe { libc::waitid(libc::P_PID, child.id(), ptr::null_mut(), libc::WEXITED) };
+        assert_eq!(cooperative(wait), 0);
+        assert_eq!(waitid(libc::P_PID, child.id(), libc::WEXITED).0, -1);
+        assert_eq!(errno(), libc::ECHILD);
+    });
+}
+
+/// A pidfd tells only of the end.
+#[test]
+fn stopped_and_continued() {
+    alone("process::stopped_and_continued", || {
+        let child = sleeper("20");
+        let twin = pid(&child);
+        let wait = |signal, options| {
+            let act = move || {
+                // SAFETY: a child that has not been waited for: the number is its.
+                unsafe { libc::kill(twin, signal) };
+            };
+            while_another(act, || waitpid(twin, options)).1
+        };
+        assert!(libc::WIFSTOPPED(wait(libc::SIGSTOP, libc::WUNTRACED)));
+        assert!(libc::WIFCONTINUED(wait(libc::SIGCONT, libc::WCONTINUED)));
+        assert!(libc::WIFSIGNALED(wait(libc::SIGKILL, libc::WUNTRACED)));
+    });
+}
+
+#[test]
+fn a_question_never_switches() {
+    alone("process::a_question_never_switches", || {
+        let mut child = sleeper("20");
+        let ask = || {
+            let start = Instant::now();
+            while start.elapsed() < 5 * TICK {
+                assert_eq!(waitpid(pid(&child), libc::WNOHANG).0, 0);
+                assert_eq!(waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG).1, 0);
+            }
+        };
+        assert_eq!(beside(ask).1, 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+#[test]
+fn cut_short() {
+    alone("process::cut_short", || {
+        let mut child = sleeper("20");
+        let wait = || sward::timeout(50 * TICK, || child.wait().unwrap_err().kind());
+        assert_eq!(takes(50 * TICK, 5 * SECOND, wait), Ok(ErrorKind::TimedOut));
+        // However often: one thread of the pool is taken, not one each.
+        for _ in 0..30 {
+            let wait = || (waitpid(-1, 0).0, errno());
+            assert_eq!(sward::timeout(5 * TICK, wait), Ok((-1, libc::ETIMEDOUT)));
+        }
+        assert!(pool_threads() < 5, "{} threads", pool_threads());
+        let waiter = thread::spawn(|| (waitpid(-1, 0).0, errno()));
+        thread::sleep(20 * TICK);
+        waiter.cancel();
+        assert_eq!(waiter.join().unwrap(), (-1, libc::ECANCELED));
+        // The last one gets what the abandoned ones waited for.
+        let twin = pid(&child);
+        let act = move || {
+            // SAFETY: a child that has not been waited for.
+            unsafe { libc::kill(twin, libc::SIGKILL) };
+        };
+        assert_eq!(while_another(act, || waitpid(-1, 0)).0, pid(&child));
+        kill_nobody(&child);
+    });
+}
+
+fn kill_nobody(child: &Child) {
+    assert_eq!((waitpid(pid(child), 0).0, errno()), (-1, libc::ECHILD));
+}
+
+fn pool_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("sward-block")).count()
+}
+
+#[test]
+fn by_shell() {
+    alone("process::by_shell", || {
+        // SAFETY: a C string.
+        let system = |command: &'static std::ffi::CStr| unsafe { libc::system(command.as_ptr()) };
+        assert_eq!(libc::WEXITSTATUS(cooperative(|| system(c"sleep 0.1; exit 7"))), 7);
+        // SAFETY: null asks whether there is a shell.
+        assert_ne!(unsafe { libc::system(ptr::null()) }, 0);
+        let cut = || sward::timeout(50 * TICK, || (system(c"sleep 1"), errno()));
+        assert_eq!(takes(50 * TICK, 900 * TICK, cut), Ok((-1, libc::ETIMEDOUT)));
+        // SAFETY: two C strings.
+        let stream = unsafe { libc::popen(c"sleep 0.1; exit 9".as_ptr(), c"r".as_ptr()) };
+        assert!(!stream.is_null());
+        // SAFETY: popen's, and closed once.
+        let status = cooperative(|| unsafe { libc::pclose(stream) });
+        assert_eq!(libc::WEXITSTATUS(status), 9);
+    });
+}
+
+/// Killed while the parent reads: both pipes end, and the status says why.
+#[test]
+fn a_child_that_is_killed() {
+    alone("process::a_child_that_is_killed", || {
+        let mut command = Command::new("sleep");
+        command.arg("20").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let twin = pid(&child);
+        let act = move || {
+            // SAFETY: a child that has not been waited for.
+            unsafe { libc::kill(twin, libc::SIGKILL) };
+        };
+        let output = while_another(act, || child.wait_with_output()).unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(9));
+    });
+}
