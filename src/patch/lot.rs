@@ -108,7 +108,7 @@ struct Counted;
 impl Counted {
     fn new() -> Counted {
         WAITING.fetch_add(1, Ordering::SeqCst);
-        // Before the look at the word. Pairs with the one in `wake`, or with the read-modify-write before `nobody`.
+        // Before the look at the word. Pairs with the one in `nobody`.
         fence(Ordering::SeqCst);
         Counted
     }
@@ -120,20 +120,26 @@ impl Drop for Counted {
     }
 }
 
-/// Whether no green thread of the process waits in the lot: then a waker has nothing to do here. Safe from any thread
-/// and from signal handlers.
-///
-/// For a caller that has changed the word by an atomic read-modify-write, as every unlock is: on x86 that is a full
-/// fence already. After a plain store call [`wake`], which is never wrong.
+/// Whether no green thread of the process waits in the lot: then a waker has nothing to do here. To be asked after the
+/// word has changed. Safe from any thread and from signal handlers.
 #[inline(always)]
 pub(super) fn nobody() -> bool {
+    // After the caller's change of the word; pairs with the one in `Counted::new`.
+    fence(Ordering::SeqCst);
+    WAITING.load(Ordering::SeqCst) == 0
+}
+
+/// As [`nobody`], for a caller that has changed the word by an atomic read-modify-write, as pthread's unlocks do: on
+/// x86 that is a full fence already.
+#[inline(always)]
+pub(super) fn nobody_since_swap() -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     fence(Ordering::SeqCst);
     WAITING.load(Ordering::SeqCst) == 0
 }
 
-/// Parks the caller at `address`, deaf to `timeout` scopes and cancellation, if `check` still says so; it is called
-/// under the bucket's lock, for a look at a word and nothing more.
+/// Parks the caller at `address`, deaf to `timeout` scopes and cancellation, if `check` still says so. It is called
+/// under the bucket's lock: it may try to get what the caller wants, but not wait, allocate, or come back here.
 ///
 /// A wake-up that comes together with the deadline wins.
 pub(super) fn sleep(
@@ -142,6 +148,19 @@ pub(super) fn sleep(
     bits: u32,
     deadline: Option<Instant>,
     check: impl FnOnce() -> bool,
+) -> Slept {
+    sleep_after(green, address, bits, deadline, check, || true)
+}
+
+/// As [`sleep`], and calls `queued` when the caller has its place in the queue, before it parks and with no lock held.
+/// If that says no, the caller leaves again, and hands on a wake-up that it may have got meanwhile.
+pub(super) fn sleep_after(
+    green: Green,
+    address: usize,
+    bits: u32,
+    deadline: Option<Instant>,
+    check: impl FnOnce() -> bool,
+    queued: impl FnOnce() -> bool,
 ) -> Slept {
     let _counted = Counted::new();
     let node = Node {
@@ -158,34 +177,69 @@ pub(super) fn sleep(
         if !check() {
             return Slept::Changed;
         }
-        // SAFETY: the node stays on this frame until it is off the queue (below), and we hold the lock.
+        // SAFETY: the node stays on this frame until it is off the queue (`leave`) or granted, and we hold the lock.
         unsafe { bucket.queue.push_back(&node) };
     }
-    let mut deadline = deadline;
+    if !queued() {
+        if !node.leave(bucket) {
+            node.wait(green);
+            wake(address, 1, bits);
+        }
+        return Slept::Changed;
+    }
     loop {
         let parked = green.park_masked(deadline);
         if node.granted.load(Ordering::Acquire) {
             return Slept::Woken;
         }
         if let Err(why) = parked {
-            let bucket = bucket.lock();
-            if !node.taken.get() {
-                // SAFETY: not taken, so it is in this queue; we hold the lock.
-                unsafe { bucket.queue.remove(&node) };
+            if node.leave(bucket) {
                 return Slept::Stop(why);
             }
-            // The grant is under way, in some other OS thread; it comes without fail, and soon.
-            deadline = None;
+            node.wait(green);
+            return Slept::Woken;
         }
     }
+}
+
+impl Node {
+    /// Takes the node off its queue; false if a waker has.
+    fn leave(&self, bucket: &Lock<Bucket>) -> bool {
+        let bucket = bucket.lock();
+        // SAFETY: if it is not taken it is in this queue; we hold the lock.
+        !self.taken.get() && unsafe { bucket.queue.remove(self) }
+    }
+
+    /// Parks until the grant of the waker that has taken the node: it is under way in another OS thread, and comes soon.
+    fn wait(&self, green: Green) {
+        while !self.granted.load(Ordering::Acquire) {
+            // OK to ignore the result: without a deadline there is nothing to report.
+            let _ = green.park_masked(None);
+        }
+    }
+}
+
+/// Whether a green thread waits at `address`, as of now.
+pub(super) fn is_waited_for(address: usize) -> bool {
+    oldest(address).is_some()
+}
+
+/// The bits of the longest waiter at `address`, as of now.
+pub(super) fn oldest(address: usize) -> Option<u32> {
+    if nobody() || !gate::installed(Group::Sync) {
+        return None;
+    }
+    let bucket = bucket(address).lock();
+    // SAFETY: a queued node is alive, and used under the lock.
+    let node = bucket.queue.find(|node| unsafe { (*node).address } == address)?;
+    // SAFETY: as above.
+    Some(unsafe { (*node).bits })
 }
 
 /// Wakes up to `n` of the green threads that wait at `address` with one of these `bits`, the longest waiters first;
 /// returns how many. A worker that watches the address is roused, and counts as one. From any thread, but not from
 /// signal handlers; does not switch.
 pub(super) fn wake(address: usize, n: usize, bits: u32) -> usize {
-    // After the caller's change of the word; pairs with the one in `Counted::new`.
-    fence(Ordering::SeqCst);
     if nobody() || !gate::installed(Group::Sync) {
         // Not installed: a forked child, whose copy of the locks may be held by nobody that lives here.
         return 0;
@@ -200,9 +254,11 @@ pub(super) fn wake(address: usize, n: usize, bits: u32) -> usize {
             // SAFETY: as above.
             roused = Some(unsafe { (*watch).mailbox });
         }
-        // SAFETY: a queued node is alive, and used under the lock.
-        let wanted =
-            |node: *const Node| unsafe { (*node).address == address && (*node).bits & bits != 0 };
+        let wanted = |node: *const Node| {
+            // SAFETY: a queued node is alive, and used under the lock.
+            let node = unsafe { &*node };
+            node.address == address && node.bits & bits != 0
+        };
         while taken.len() < n {
             let Some(node) = bucket.queue.find(wanted) else { break };
             // SAFETY: in this queue.

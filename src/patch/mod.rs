@@ -60,6 +60,8 @@ mod pins;
 mod poll;
 mod pool;
 mod process;
+#[cfg(not(target_feature = "crt-static"))]
+mod pthread;
 mod raw;
 mod ready;
 mod real;

@@ -275,4 +275,71 @@ real! {
     fn pthread_sigmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int;
     fn sigprocmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int
         = libc::SYS_rt_sigprocmask, how, set, old, 8;
+    // --- pthread ---
+    fn pthread_mutex_lock(mutex: *mut libc::pthread_mutex_t) -> c_int;
+    fn pthread_mutex_trylock(mutex: *mut libc::pthread_mutex_t) -> c_int;
+    fn pthread_mutex_timedlock(
+        mutex: *mut libc::pthread_mutex_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_mutex_clocklock(
+        mutex: *mut libc::pthread_mutex_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_mutex_unlock(mutex: *mut libc::pthread_mutex_t) -> c_int;
+    // The newer of two, which differ in what a condition looks like; other machines have only the newer one.
+    @c"GLIBC_2.3.2" fn pthread_cond_wait(
+        cond: *mut libc::pthread_cond_t,
+        mutex: *mut libc::pthread_mutex_t,
+    ) -> c_int;
+    @c"GLIBC_2.3.2" fn pthread_cond_timedwait(
+        cond: *mut libc::pthread_cond_t,
+        mutex: *mut libc::pthread_mutex_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_cond_clockwait(
+        cond: *mut libc::pthread_cond_t,
+        mutex: *mut libc::pthread_mutex_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    @c"GLIBC_2.3.2" fn pthread_cond_signal(cond: *mut libc::pthread_cond_t) -> c_int;
+    @c"GLIBC_2.3.2" fn pthread_cond_broadcast(cond: *mut libc::pthread_cond_t) -> c_int;
+    @c"GLIBC_2.3.2" fn pthread_cond_init(
+        cond: *mut libc::pthread_cond_t,
+        attr: *const libc::pthread_condattr_t,
+    ) -> c_int;
+    fn pthread_rwlock_rdlock(lock: *mut libc::pthread_rwlock_t) -> c_int;
+    fn pthread_rwlock_wrlock(lock: *mut libc::pthread_rwlock_t) -> c_int;
+    fn pthread_rwlock_tryrdlock(lock: *mut libc::pthread_rwlock_t) -> c_int;
+    fn pthread_rwlock_trywrlock(lock: *mut libc::pthread_rwlock_t) -> c_int;
+    fn pthread_rwlock_timedrdlock(
+        lock: *mut libc::pthread_rwlock_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_rwlock_timedwrlock(
+        lock: *mut libc::pthread_rwlock_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_rwlock_clockrdlock(
+        lock: *mut libc::pthread_rwlock_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_rwlock_clockwrlock(
+        lock: *mut libc::pthread_rwlock_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn pthread_rwlock_unlock(lock: *mut libc::pthread_rwlock_t) -> c_int;
+    fn sem_wait(sem: *mut libc::sem_t) -> c_int;
+    fn sem_trywait(sem: *mut libc::sem_t) -> c_int;
+    fn sem_timedwait(sem: *mut libc::sem_t, until: *const libc::timespec) -> c_int;
+    fn sem_clockwait(
+        sem: *mut libc::sem_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> c_int;
+    fn sem_post(sem: *mut libc::sem_t) -> c_int;
 }
