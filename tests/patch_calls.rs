@@ -89,8 +89,10 @@ fn errno() -> i32 {
 }
 
 fn set_errno(value: i32) {
+    // SAFETY: takes nothing.
+    let errno = unsafe { libc::__errno_location() };
     // SAFETY: the calling thread's own.
-    unsafe { *libc::__errno_location() = value };
+    unsafe { *errno = value };
 }
 
 /// What the pins of `kind` count.

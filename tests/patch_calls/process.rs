@@ -1,5 +1,7 @@
 //! Child processes: std's `Command`, and waitpid's kin.
 
+#![allow(clippy::zombie_processes, reason = "what waits for them is the call under test")]
+
 use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
 use std::ptr;

@@ -81,8 +81,10 @@ impl Question {
                 room *= 2;
                 continue;
             }
-            // SAFETY: null, or `host`, made by libc just now; its memory is still there.
-            let host = unsafe { found.as_ref().map(|host| Host::read(host)) };
+            // SAFETY: null, or `host`.
+            let found = unsafe { found.as_ref() };
+            // SAFETY: made by libc just now, and its memory is still there.
+            let host = found.map(|host| unsafe { Host::read(host) });
             return Answer { code, host, h_errno };
         }
     }
