@@ -108,6 +108,14 @@ fn cpu() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
+/// How many threads the pool has.
+fn pool_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("sward-block")).count()
+}
+
 /// A pipe: the end to read from, and the end to write to.
 fn pipe() -> (OwnedFd, OwnedFd) {
     let mut ends = [0; 2];

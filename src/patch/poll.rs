@@ -2,13 +2,14 @@
 //!
 //! A time-out of zero is a question, not a wait: it never switches.
 
-use libc::{c_int, nfds_t, pollfd, sigset_t, size_t, timespec};
+use std::time::{Duration, Instant};
+
+use libc::{c_int, nfds_t, pollfd, sigset_t, timespec};
 
 use super::gate::{self, Green, Group, Stop};
 use super::pins::{self, PinKind};
 use super::ready::{self, Mode, Set};
 use super::{real, time, wait};
-use std::time::{Duration, Instant};
 
 /// poll(2).
 ///
@@ -63,7 +64,7 @@ pub(super) unsafe extern "C" fn __poll_chk(
     fds: *mut pollfd,
     n: nfds_t,
     timeout: c_int,
-    room: size_t,
+    room: libc::size_t,
 ) -> c_int {
     if !fits(n, room) {
         // SAFETY: the caller's arguments; it ends the program.
@@ -84,7 +85,7 @@ pub(super) unsafe extern "C" fn __ppoll_chk(
     n: nfds_t,
     timeout: *const timespec,
     mask: *const sigset_t,
-    room: size_t,
+    room: libc::size_t,
 ) -> c_int {
     if !fits(n, room) {
         // SAFETY: the caller's arguments; it ends the program.
@@ -95,7 +96,7 @@ pub(super) unsafe extern "C" fn __ppoll_chk(
 }
 
 #[cfg(not(target_feature = "crt-static"))]
-fn fits(n: nfds_t, room: size_t) -> bool {
+fn fits(n: nfds_t, room: libc::size_t) -> bool {
     n <= (room / size_of::<pollfd>()) as nfds_t
 }
 

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use libc::c_int;
 
 use super::errno;
-use super::fds;
 use super::gate::{Green, Stop};
 use super::raw::syscall;
 use super::wait;
@@ -64,7 +63,7 @@ pub(super) fn until(
     }
 }
 
-/// A descriptor of our own, for the time of one call. Nobody else knows its number.
+/// A descriptor of our own, for the time of one call. Nobody else knows its number, so `fds` need not either.
 pub(super) struct Own(c_int);
 
 impl Own {
@@ -81,7 +80,6 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         let _errno = errno::keep();
-        fds::forget(self.0);
         // SAFETY: ours, and nobody uses it any more. By the bare system call: close is hooked.
         let _: c_int = unsafe { syscall!(libc::SYS_close, self.0) };
     }

@@ -4,9 +4,9 @@
 //! seconds left). These functions have one error for that, EINTR, on which every caller sleeps on; the scope would
 //! be stuck in that loop. The next call that can report an error does.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use libc::{c_int, c_uint, clockid_t, timespec};
+use libc::{c_int, clockid_t, timespec};
 
 use super::gate::{self, Green, Group, Stop};
 use super::pins::{self, PinKind};
@@ -66,14 +66,14 @@ fn sleeper() -> Option<Green> {
 /// None.
 #[cfg(not(target_feature = "crt-static"))]
 #[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn sleep(seconds: c_uint) -> c_uint {
+pub(super) unsafe extern "C" fn sleep(seconds: libc::c_uint) -> libc::c_uint {
     let Some(green) = sleeper() else {
         // SAFETY: a number.
         return unsafe { real::sleep(seconds) };
     };
     let _errno = errno::keep();
     let duration = Duration::from_secs(seconds.into());
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     match sleep_for(green, duration) {
         Ok(()) => 0,
         Err(_) => {

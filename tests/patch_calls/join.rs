@@ -38,7 +38,9 @@ fn std_threads() {
             std::thread::sleep(TICK);
         }
         std::thread::sleep(20 * TICK);
+        let before = pool_threads();
         os.join().unwrap();
+        assert_eq!((before, pool_threads()), (1, 1), "what has ended needs no pool");
     });
 }
 

@@ -201,6 +201,36 @@ fn a_mask_pins() {
 }
 
 #[test]
+fn what_is_always_ready_lets_others_run() {
+    alone("poll::what_is_always_ready_lets_others_run", || {
+        let (reader, writer) = pipe();
+        poke(&writer);
+        let ask = || {
+            let start = std::time::Instant::now();
+            while start.elapsed() < 50 * TICK {
+                assert_eq!(poll(&mut [entry(&reader, POLLIN)], -1), 1);
+            }
+        };
+        cooperative(ask);
+    });
+}
+
+#[test]
+fn too_little_room_ends_the_program() {
+    let body = || {
+        patched(|| {
+            let mut entries = [raw(-1, 0), raw(-1, 0)];
+            // SAFETY: it says so itself: room for one less.
+            unsafe { __poll_chk(entries.as_mut_ptr(), 2, 1, 2 * size_of::<pollfd>() - 1) };
+        });
+    };
+    let name = "poll::too_little_room_ends_the_program";
+    if let Some((said, well)) = patch_support::attempt(name, 30 * SECOND, body) {
+        assert!(!well && said.stderr.contains("buffer overflow detected"), "{}", said.stderr);
+    }
+}
+
+#[test]
 fn wrong_arguments() {
     alone("poll::wrong_arguments", || {
         let bad = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000_000 };

@@ -19,7 +19,6 @@ fn sleeper(seconds: &str) -> Child {
     Command::new("sleep").arg(seconds).spawn().unwrap()
 }
 
-/// Says that it is one that we need not wait for: another test's call does.
 fn pid(child: &Child) -> pid_t {
     child.id() as pid_t
 }
@@ -79,6 +78,7 @@ fn by_pid() {
         let child = sleeper("0.1");
         assert_eq!(cooperative(|| waitpid(pid(&child), 0)), (pid(&child), 0));
         assert_eq!((waitpid(pid(&child), 0).0, errno()), (-1, libc::ECHILD));
+        assert_eq!(pool_threads(), 0, "a pidfd tells");
         let child = Command::new("sh").args(["-c", "sleep 0.1; exit 5"]).spawn().unwrap();
         // SAFETY: all zeroes are valid.
         let mut usage: rusage = unsafe { std::mem::zeroed() };
@@ -154,6 +154,18 @@ fn by_waitid() {
     });
 }
 
+/// Children of this very OS thread only: nobody can wait in its stead.
+#[test]
+fn of_this_thread_only_pins() {
+    alone("process::of_this_thread_only_pins", || {
+        let child = sleeper("0.05");
+        let before = pinned(sward::patch::PinKind::Unsupported);
+        let ((got, _), ran) = beside(|| waitpid(-1, libc::__WNOTHREAD));
+        assert_eq!((got, ran), (pid(&child), 0));
+        assert_eq!(pinned(sward::patch::PinKind::Unsupported), before + 1);
+    });
+}
+
 /// A pidfd tells only of the end.
 #[test]
 fn stopped_and_continued() {
@@ -213,19 +225,8 @@ fn cut_short() {
             unsafe { libc::kill(twin, libc::SIGKILL) };
         };
         assert_eq!(while_another(act, || waitpid(-1, 0)).0, pid(&child));
-        kill_nobody(&child);
+        assert_eq!((waitpid(pid(&child), 0).0, errno()), (-1, libc::ECHILD));
     });
-}
-
-fn kill_nobody(child: &Child) {
-    assert_eq!((waitpid(pid(child), 0).0, errno()), (-1, libc::ECHILD));
-}
-
-fn pool_threads() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names =
-        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.starts_with("sward-block")).count()
 }
 
 #[test]

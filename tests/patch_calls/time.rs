@@ -1,6 +1,7 @@
 //! sleep and its kin.
 
 use std::ptr;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, TIMER_ABSTIME, clockid_t, timespec};
 use sward::patch::PinKind;
@@ -144,24 +145,41 @@ fn another_clock_pins() {
         let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let seen = over.clone();
         let busy = std::thread::spawn(move || {
-            while !seen.load(std::sync::atomic::Ordering::Relaxed) {
+            while !seen.load(Ordering::Relaxed) {
                 std::hint::spin_loop();
             }
         });
         let clock = libc::CLOCK_PROCESS_CPUTIME_ID;
         assert_eq!(beside(|| clock_nanosleep(clock, 0, spec(20 * TICK))), (0, 0));
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
         busy.join().unwrap();
         assert_eq!(pinned(PinKind::Unsupported), before + 1);
     });
 }
 
+/// Added to the wall clock, in seconds.
+static SET: AtomicI64 = AtomicI64::new(0);
+
+/// The clock, in front of libc's, so that it can be set in this program without setting the machine's.
+#[unsafe(no_mangle)]
+extern "C" fn clock_gettime(clock: clockid_t, now: *mut timespec) -> i32 {
+    // SAFETY: the caller's pointer.
+    let result = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, now) } as i32;
+    // SAFETY: as above.
+    if let Some(now) = unsafe { now.as_mut() }
+        && clock == CLOCK_REALTIME
+    {
+        now.tv_sec += SET.load(Ordering::SeqCst);
+    }
+    result
+}
+
 #[test]
-fn nobody_runs_where_switching_is_forbidden() {
-    alone("time::nobody_runs_where_switching_is_forbidden", || {
-        let before = pinned(PinKind::Asked);
-        let sleep = || sward::patch::pinned(|| std::thread::sleep(20 * TICK));
-        assert_eq!(beside(sleep).1, 0);
-        assert_eq!(pinned(PinKind::Asked), before + 1);
+fn the_clock_is_set_meanwhile() {
+    alone("time::the_clock_is_set_meanwhile", || {
+        let end = spec(now(CLOCK_REALTIME) + 15 * SECOND);
+        let set = || SET.store(20, Ordering::SeqCst);
+        let sleep = || clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, end);
+        assert_eq!(takes(20 * TICK, 5 * SECOND, || while_another(set, sleep)), 0);
     });
 }

@@ -1,10 +1,13 @@
 //! What all these calls have in common: `timeout` scopes and cancellation reach in, errno is the caller's.
 
+use std::net::ToSocketAddrs;
 use std::os::fd::RawFd;
+use std::process::Command;
 use std::ptr;
 use std::sync::OnceLock;
 
 use libc::{POLLIN, pollfd};
+use sward::patch::PinKind;
 
 use super::*;
 
@@ -99,6 +102,42 @@ fn a_loop_that_ignores_errors_holds_nobody_up() {
 }
 
 #[test]
+fn nobody_runs_where_switching_is_forbidden() {
+    alone("wait::nobody_runs_where_switching_is_forbidden", || {
+        let calls: [fn(); 9] = [
+            || std::thread::sleep(20 * TICK),
+            // SAFETY: a number.
+            || assert_eq!(unsafe { libc::usleep(20_000) }, 0),
+            // SAFETY: no descriptor.
+            || assert_eq!(unsafe { libc::poll(ptr::null_mut(), 0, 20) }, 0),
+            || {
+                let null = ptr::null_mut();
+                let mut soon = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
+                // SAFETY: no sets, and a time.
+                assert_eq!(unsafe { libc::select(0, null, null, null, &raw mut soon) }, 0);
+            },
+            || assert!(Command::new("sleep").arg("0.02").status().unwrap().success()),
+            // SAFETY: a C string.
+            || assert_eq!(unsafe { libc::system(c"sleep 0.02".as_ptr()) }, 0),
+            || {
+                // SAFETY: two C strings.
+                let stream = unsafe { libc::popen(c"sleep 0.02".as_ptr(), c"r".as_ptr()) };
+                // SAFETY: popen's, and closed once.
+                assert_eq!(unsafe { libc::pclose(stream) }, 0);
+            },
+            || std::thread::spawn(|| std::thread::sleep(20 * TICK)).join().unwrap(),
+            || assert_eq!(("localhost", 1).to_socket_addrs().unwrap().count().min(1), 1),
+        ];
+        for call in calls {
+            let before = pinned(PinKind::Asked);
+            assert_eq!(beside(|| sward::patch::pinned(call)).1, 0);
+            assert!(pinned(PinKind::Asked) > before);
+        }
+        assert_eq!(pool_threads(), 0);
+    });
+}
+
+#[test]
 fn errno_is_kept() {
     alone("wait::errno_is_kept", || {
         let calls: [fn(); 4] = [
@@ -115,7 +154,7 @@ fn errno_is_kept() {
             || assert_eq!(unsafe { libc::usleep(20_000) }, 0),
             || std::thread::sleep(20 * TICK),
             || {
-                let mut child = std::process::Command::new("sleep").arg("0.05").spawn().unwrap();
+                let mut child = Command::new("sleep").arg("0.05").spawn().unwrap();
                 let pid = child.id() as libc::pid_t;
                 set_errno(libc::EXDEV);
                 // SAFETY: no status is wanted.
