@@ -46,6 +46,9 @@
 //! `gate` (who may switch where), `wait` and `fds` (descriptors), `lot` (waiting on an address), `futex` (std's locks),
 //! then one file per family of calls. The rules are numbered in DESIGN.md, section 5.
 
+mod batch;
+mod buffers;
+mod close;
 #[cfg(not(target_feature = "crt-static"))]
 mod dns;
 mod epoll;
@@ -55,7 +58,11 @@ mod futex;
 mod gate;
 #[cfg(not(target_feature = "crt-static"))]
 mod join;
+mod kernel;
+mod listeners;
 mod lot;
+mod message;
+mod patience;
 mod pins;
 mod poll;
 mod pool;
@@ -65,12 +72,17 @@ mod pthread;
 mod raw;
 mod ready;
 mod real;
+mod receive;
 mod select;
 #[cfg(not(target_feature = "crt-static"))]
 mod shell;
 mod signals;
+mod socket;
+mod stream;
 mod time;
 mod tls;
+mod transfer;
+mod transmit;
 mod wait;
 
 use std::io;

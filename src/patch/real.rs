@@ -10,7 +10,7 @@ use std::ffi::CStr;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{c_int, c_void, size_t, ssize_t};
+use libc::{c_int, c_uint, c_ulong, c_void, size_t, ssize_t};
 
 #[cfg(target_feature = "crt-static")]
 use super::raw::syscall;
@@ -134,6 +134,87 @@ real! {
     fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t = libc::SYS_read, fd, buf, len;
     fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t = libc::SYS_write, fd, buf, len;
     fn close(fd: c_int) -> c_int = libc::SYS_close, fd;
+    fn recvfrom(
+        fd: c_int,
+        buf: *mut c_void,
+        len: size_t,
+        flags: c_int,
+        addr: *mut libc::sockaddr,
+        addr_len: *mut libc::socklen_t,
+    ) -> ssize_t = libc::SYS_recvfrom, fd, buf, len, flags, addr, addr_len;
+    fn recvmsg(fd: c_int, message: *mut libc::msghdr, flags: c_int) -> ssize_t
+        = libc::SYS_recvmsg, fd, message, flags;
+    fn recvmmsg(
+        fd: c_int,
+        of: *mut libc::mmsghdr,
+        n: c_uint,
+        flags: c_int,
+        timeout: *mut libc::timespec,
+    ) -> c_int = libc::SYS_recvmmsg, fd, of, n, flags, timeout;
+    fn sendto(
+        fd: c_int,
+        buf: *const c_void,
+        len: size_t,
+        flags: c_int,
+        addr: *const libc::sockaddr,
+        addr_len: libc::socklen_t,
+    ) -> ssize_t = libc::SYS_sendto, fd, buf, len, flags, addr, addr_len;
+    fn sendmsg(fd: c_int, message: *const libc::msghdr, flags: c_int) -> ssize_t
+        = libc::SYS_sendmsg, fd, message, flags;
+    fn sendmmsg(fd: c_int, of: *mut libc::mmsghdr, n: c_uint, flags: c_int) -> c_int
+        = libc::SYS_sendmmsg, fd, of, n, flags;
+    fn __recv_chk(
+        fd: c_int,
+        buf: *mut c_void,
+        len: size_t,
+        room: size_t,
+        flags: c_int,
+    ) -> ssize_t;
+    fn __recvfrom_chk(
+        fd: c_int,
+        buf: *mut c_void,
+        len: size_t,
+        room: size_t,
+        flags: c_int,
+        addr: *mut libc::sockaddr,
+        addr_len: *mut libc::socklen_t,
+    ) -> ssize_t;
+    fn __read_chk(fd: c_int, buf: *mut c_void, len: size_t, room: size_t) -> ssize_t;
+    fn readv(fd: c_int, of: *const libc::iovec, count: c_int) -> ssize_t
+        = libc::SYS_readv, fd, of, count;
+    fn writev(fd: c_int, of: *const libc::iovec, count: c_int) -> ssize_t
+        = libc::SYS_writev, fd, of, count;
+    fn sendfile(to: c_int, from: c_int, offset: *mut libc::off_t, len: size_t) -> ssize_t
+        = libc::SYS_sendfile, to, from, offset, len;
+    fn splice(
+        from: c_int,
+        from_offset: *mut libc::loff_t,
+        to: c_int,
+        to_offset: *mut libc::loff_t,
+        len: size_t,
+        flags: c_uint,
+    ) -> ssize_t = libc::SYS_splice, from, from_offset, to, to_offset, len, flags;
+    fn accept(fd: c_int, addr: *mut libc::sockaddr, len: *mut libc::socklen_t) -> c_int
+        = libc::SYS_accept4, fd, addr, len, 0;
+    fn accept4(
+        fd: c_int,
+        addr: *mut libc::sockaddr,
+        len: *mut libc::socklen_t,
+        flags: c_int,
+    ) -> c_int = libc::SYS_accept4, fd, addr, len, flags;
+    fn connect(fd: c_int, addr: *const libc::sockaddr, len: libc::socklen_t) -> c_int
+        = libc::SYS_connect, fd, addr, len;
+    fn dup(fd: c_int) -> c_int = libc::SYS_dup, fd;
+    fn dup2(old: c_int, new: c_int) -> c_int = libc::SYS_dup3, old, new, 0;
+    fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int = libc::SYS_dup3, old, new, flags;
+    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
+        = libc::SYS_close_range, first, last, flags;
+    // Both take their optional third argument in the register that a third argument has anyway.
+    fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int
+        = libc::SYS_fcntl, fd, command, argument;
+    fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int;
+    fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int
+        = libc::SYS_ioctl, fd, request, argument;
     // --- readiness ---
     fn poll(fds: *mut libc::pollfd, n: libc::nfds_t, timeout: c_int) -> c_int
         = libc::SYS_ppoll, fds, n, Spec::millis(timeout).pointer(), 0, 8;
