@@ -5,25 +5,29 @@
 
 use libc::{c_int, c_long, ssize_t};
 
+fn location() -> *mut c_int {
+    // SAFETY: only asks for the address.
+    unsafe { libc::__errno_location() }
+}
+
 /// The calling OS thread's errno.
 #[inline]
 pub(super) fn get() -> c_int {
     // SAFETY: glibc returns the address of the calling thread's own errno, never null.
-    unsafe { *libc::__errno_location() }
+    unsafe { *location() }
 }
 
 /// Sets it.
 #[inline]
 pub(super) fn set(value: c_int) {
     // SAFETY: as in `get`.
-    unsafe { *libc::__errno_location() = value };
+    unsafe { *location() = value };
 }
 
 /// Where it is.
 #[cfg(test)]
 pub(super) fn address() -> usize {
-    // SAFETY: only asks for the address.
-    unsafe { libc::__errno_location() }.addr()
+    location().addr()
 }
 
 /// What a failed call returns.

@@ -1,5 +1,5 @@
-//! What the kernel does not say about a descriptor: its kind (remembered), who is parked on it, whether it was closed
-//! meanwhile, and that we put a listener into O_NONBLOCK ourselves.
+//! What the kernel does not say about a descriptor: who is parked on it, and whether it was closed meanwhile; and its
+//! kind, remembered.
 //!
 //! Everything else is asked from the kernel when it matters. Programs change O_NONBLOCK and time-outs by calls that no
 //! hook sees (crates that make system calls themselves), so a copy of ours would be wrong one day.
@@ -25,11 +25,11 @@ pub(super) enum Kind {
     Socket = 1,
     /// A pipe or FIFO.
     Pipe,
-    /// An eventfd, timerfd, epoll and the like: can be waited for.
+    /// An eventfd, timerfd, epoll, a device and the like: can perhaps be waited for.
     Other,
     /// A terminal.
     Terminal,
-    /// A regular file, a directory, a device: never "not ready".
+    /// A regular file, a directory: never "not ready".
     File,
 }
 
@@ -38,8 +38,6 @@ const KINDS: [Kind; 5] = [Kind::Socket, Kind::Pipe, Kind::Other, Kind::Terminal,
 struct Entry {
     /// 0: not looked at yet.
     kind: AtomicU8,
-    /// 1: a listener that we put into O_NONBLOCK, against its owner's wish.
-    forced: AtomicU8,
     /// One more with every close.
     generation: AtomicU32,
     /// Green threads that are parked on it, on any worker.
@@ -80,7 +78,6 @@ fn entry(fd: c_int) -> Option<&'static Entry> {
         [const {
             Entry {
                 kind: AtomicU8::new(0),
-                forced: AtomicU8::new(0),
                 generation: AtomicU32::new(0),
                 waiters: AtomicU32::new(0),
             }
@@ -114,7 +111,8 @@ pub(super) fn kind(fd: c_int) -> Kind {
         libc::S_IFIFO => Kind::Pipe,
         // SAFETY: asks only.
         libc::S_IFCHR if unsafe { libc::isatty(fd) } == 1 => Kind::Terminal,
-        0 => Kind::Other,
+        // Devices, and what has no type: event descriptors.
+        libc::S_IFCHR | 0 => Kind::Other,
         _ => Kind::File,
     };
     // The others show it when the number has become something else behind our back (ENOTSOCK, EAGAIN); a socket that is
@@ -130,11 +128,6 @@ pub(super) fn mistaken(fd: c_int) {
     if let Some(entry) = look(fd) {
         entry.kind.store(0, Ordering::Relaxed);
     }
-}
-
-/// Whether the program wants EAGAIN instead of waiting: the kernel's O_NONBLOCK, unless that is our doing.
-pub(super) fn is_nonblocking(fd: c_int) -> bool {
-    !is_forced(fd) && kernel_flags(fd) & libc::O_NONBLOCK != 0
 }
 
 /// The status flags of the open file, 0 if there is none. By the bare system call: fcntl is hooked.
@@ -153,34 +146,6 @@ pub(super) fn set_kernel_nonblocking(fd: c_int, on: bool) -> bool {
     // SAFETY: changes a flag, no memory.
     let result: c_int = unsafe { syscall!(libc::SYS_fcntl, fd, libc::F_SETFL, wanted) };
     result == 0
-}
-
-/// Puts a listener into O_NONBLOCK for good and remembers that the program did not ask for it.
-pub(super) fn force_nonblocking(fd: c_int) -> bool {
-    let Some(entry) = entry(fd) else { return false };
-    if entry.forced.load(Ordering::SeqCst) == 1 {
-        return true;
-    }
-    entry.forced.store(1, Ordering::SeqCst);
-    if set_kernel_nonblocking(fd, true) {
-        return true;
-    }
-    entry.forced.store(0, Ordering::SeqCst);
-    false
-}
-
-/// Whether O_NONBLOCK of `fd` is our doing.
-#[inline]
-pub(super) fn is_forced(fd: c_int) -> bool {
-    look(fd).is_some_and(|entry| entry.forced.load(Ordering::SeqCst) == 1)
-}
-
-/// The program has said what it wants, so nothing is forced any more; or, with `on`, a copy of a forced one was made.
-pub(super) fn note_forced(fd: c_int, on: bool) {
-    let entry = if on { entry(fd) } else { look(fd) };
-    if let Some(entry) = entry {
-        entry.forced.store(on.into(), Ordering::SeqCst);
-    }
 }
 
 /// The number is about to lose its meaning: whoever is parked on it is woken and finds it closed.
@@ -213,7 +178,6 @@ fn forget_entry(fd: c_int, entry: &Entry) {
         return; // the numbers of a child that shares our memory are not ours
     }
     entry.kind.store(0, Ordering::Relaxed);
-    entry.forced.store(0, Ordering::SeqCst);
     entry.generation.fetch_add(1, Ordering::SeqCst);
     if entry.waiters.load(Ordering::SeqCst) != 0 {
         wake_all(fd);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::c_int;
 
-use super::{fds, kernel};
+use super::{fds, gate, kernel};
 use crate::sys::Lock;
 
 /// Cookies are never used again, so those of closed sockets do no harm but 8 bytes.
@@ -24,7 +24,8 @@ pub(super) fn force(fd: c_int) -> bool {
     let Some(cookie) = kernel::cookie(fd) else { return false };
     ANY.store(true, Ordering::SeqCst);
     // Remembered first: nobody may see the flag and think that it is the program's.
-    let new = FORCED.lock().insert(cookie);
+    // The set allocates: an allocator of pthread's mutexes must not switch under our lock.
+    let new = gate::without_switching(|| FORCED.lock().insert(cookie));
     let done = fds::set_kernel_nonblocking(fd, true);
     if !done && new {
         FORCED.lock().remove(&cookie);

@@ -238,6 +238,7 @@ enum Name {
 /// Whether libc's names mean our functions.
 #[cfg(not(target_feature = "crt-static"))]
 fn is_in_front(name: Name) -> bool {
+    #[allow(clippy::disallowed_methods, reason = "only its address")]
     let found = match name {
         Name::Linked => libc::syscall as *const libc::c_void,
         // SAFETY: a string that ends with NUL.

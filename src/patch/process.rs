@@ -94,7 +94,7 @@ pub(super) unsafe extern "C" fn waitid(
     let call = |info, options| unsafe { real::waitid(kind, id, info, options) };
     let Some(green) = waiter(options) else { return call(info, options) };
     // A pidfd that is in O_NONBLOCK asks too.
-    if kind == libc::P_PIDFD && fds::is_nonblocking(id as c_int) {
+    if kind == libc::P_PIDFD && fds::kernel_flags(id as c_int) & libc::O_NONBLOCK != 0 {
         return call(info, options);
     }
     until_changed(green, Whom { kind, id, options }, |nohang| {

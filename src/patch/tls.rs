@@ -87,7 +87,9 @@ unsafe extern "C" fn visit(info: *mut dl_phdr_info, _: size_t, blocks: *mut c_vo
     blocks.loaded = (info.dlpi_adds, info.dlpi_subs);
     for at in 0..usize::from(info.dlpi_phnum) {
         // SAFETY: the linker says that there are `dlpi_phnum` headers.
-        let header = unsafe { &*info.dlpi_phdr.add(at) };
+        let header = unsafe { info.dlpi_phdr.add(at) };
+        // SAFETY: as above.
+        let header = unsafe { &*header };
         if header.p_type != libc::PT_TLS {
             continue;
         }

@@ -53,6 +53,7 @@ static USERS: Lock<[Users; SIGNALS]> =
 /// The signals that the calling OS thread blocks, signal n as bit n - 1.
 pub(crate) fn blocked() -> u64 {
     let mut set = 0_u64;
+    #[allow(clippy::disallowed_methods, reason = "not futex, so the patch passes it on")]
     // SAFETY: changes nothing, and writes the 8 bytes of `set`, which is what the kernel calls a signal set.
     unsafe {
         libc::syscall(
