@@ -72,9 +72,9 @@ pub(super) unsafe extern "C" fn epoll_pwait2(
         // SAFETY: the caller's arguments, or a time of our own. 8: the bytes of the kernel's signal sets.
         unsafe { syscall!(libc::SYS_epoll_pwait2, fd, events, room, timeout, mask, 8) }
     };
+    let Some(green) = gate::green(Group::Net) else { return call(timeout) };
     // SAFETY: the caller's pointer, null or to a time.
-    let limit = unsafe { time::limit(timeout) };
-    let (Some(green), Some(limit)) = (gate::green(Group::Net), limit) else { return call(timeout) };
+    let Some(limit) = (unsafe { time::limit(timeout) }) else { return call(timeout) };
     if !mask.is_null() {
         pins::count(PinKind::Unsupported);
         return call(timeout);

@@ -1,6 +1,6 @@
 //! pthread_join(3) and its kin with a time limit: std's `JoinHandle::join`, and C's.
 //!
-//! A thread's end cannot be parked on, so the pool joins it. Nothing cuts that short: these functions have no error
+//! A thread's end cannot be parked on, so the pool joins it: as many at a time as it has threads. Nothing cuts that short: these functions have no error
 //! to say so, and the thread may be borrowing from the caller's frame.
 
 use std::ptr;

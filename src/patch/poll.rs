@@ -38,17 +38,15 @@ pub(super) unsafe extern "C" fn ppoll(
     timeout: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
+    // SAFETY: the caller's arguments.
+    let real = || unsafe { real::ppoll(fds, n, timeout, mask) };
+    let Some(green) = gate::green(Group::Net) else { return real() };
     // SAFETY: the caller's pointer, null or to a time.
-    let limit = unsafe { time::limit(timeout) };
-    let (Some(green), Some(limit)) = (gate::green(Group::Net), limit) else {
-        // SAFETY: the caller's arguments.
-        return unsafe { real::ppoll(fds, n, timeout, mask) };
-    };
+    let Some(limit) = (unsafe { time::limit(timeout) }) else { return real() };
     if !mask.is_null() {
         // The kernel swaps the mask and waits in one step; nothing that parks could.
         pins::count(PinKind::Unsupported);
-        // SAFETY: the caller's arguments.
-        return unsafe { real::ppoll(fds, n, timeout, mask) };
+        return real();
     }
     // SAFETY: the caller's arguments.
     unsafe { wait_for(green, fds, n, limit) }

@@ -3,6 +3,8 @@
 //! The kernel is asked with a time-out of zero, and decides. In between the green thread parks: on the descriptor
 //! itself if there is just one, else on a private epoll instance that holds them all.
 //!
+//! A signal does not end such a wait with EINTR: its handler runs, on whatever green thread is running, and that is all.
+//!
 //! Not here: what each call's arguments mean (`poll`, `select`, `epoll`).
 
 use std::time::{Duration, Instant};

@@ -25,12 +25,11 @@ pub(super) unsafe extern "C" fn select(
     except: *mut fd_set,
     timeout: *mut timeval,
 ) -> c_int {
+    // SAFETY: the caller's arguments.
+    let real = || unsafe { real::select(n, read, write, except, timeout) };
+    let Some(green) = gate::green(Group::Net) else { return real() };
     // SAFETY: the caller's pointer, null or to a time.
-    let limit = unsafe { limit(timeout) };
-    let (Some(green), Some(limit)) = (gate::green(Group::Net), limit) else {
-        // SAFETY: the caller's arguments.
-        return unsafe { real::select(n, read, write, except, timeout) };
-    };
+    let Some(limit) = (unsafe { limit(timeout) }) else { return real() };
     let deadline = wait::deadline(limit);
     let sets = [read, write, except];
     // SAFETY: the caller's arguments.
@@ -61,17 +60,15 @@ pub(super) unsafe extern "C" fn pselect(
     timeout: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
+    // SAFETY: the caller's arguments.
+    let real = || unsafe { real::pselect(n, read, write, except, timeout, mask) };
+    let Some(green) = gate::green(Group::Net) else { return real() };
     // SAFETY: the caller's pointer, null or to a time.
-    let limit = unsafe { time::limit(timeout) };
-    let (Some(green), Some(limit)) = (gate::green(Group::Net), limit) else {
-        // SAFETY: the caller's arguments.
-        return unsafe { real::pselect(n, read, write, except, timeout, mask) };
-    };
+    let Some(limit) = (unsafe { time::limit(timeout) }) else { return real() };
     if !mask.is_null() {
         // The kernel swaps the mask and waits in one step; nothing that parks could.
         pins::count(PinKind::Unsupported);
-        // SAFETY: the caller's arguments.
-        return unsafe { real::pselect(n, read, write, except, timeout, mask) };
+        return real();
     }
     // SAFETY: the caller's arguments.
     unsafe { wait_for(green, n, [read, write, except], wait::deadline(limit)) }

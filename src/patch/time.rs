@@ -60,6 +60,17 @@ fn sleeper() -> Option<Green> {
     gate::green(Group::Time).filter(|green| green.may_switch())
 }
 
+/// The green thread that sleeps, and what it was asked for; `None` for the real call, which refuses what is no time.
+///
+/// # Safety
+/// Null, or points to a time.
+unsafe fn sleeper_for(request: *const timespec) -> Option<(Green, Duration)> {
+    let green = gate::green(Group::Time)?;
+    // SAFETY: the caller's promise.
+    let time = unsafe { request.as_ref() }.and_then(duration)?;
+    green.may_switch().then_some((green, time))
+}
+
 /// sleep(3).
 ///
 /// # Safety
@@ -106,9 +117,8 @@ pub(super) unsafe extern "C" fn usleep(micros: libc::useconds_t) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn nanosleep(request: *const timespec, rest: *mut timespec) -> c_int {
-    // SAFETY: the caller's pointer; null is the kernel's to refuse.
-    let time = unsafe { request.as_ref() }.and_then(duration);
-    let (Some(time), Some(green)) = (time, sleeper()) else {
+    // SAFETY: the caller's pointer.
+    let Some((green, time)) = (unsafe { sleeper_for(request) }) else {
         // SAFETY: the caller's arguments.
         return unsafe { real::nanosleep(request, rest) };
     };
@@ -139,9 +149,8 @@ pub(super) unsafe extern "C" fn clock_nanosleep(
             result => result,
         }
     };
-    // SAFETY: the caller's pointer; null is the kernel's to refuse.
-    let time = unsafe { request.as_ref() }.and_then(duration);
-    let (Some(time), Some(green)) = (time, sleeper()) else { return real() };
+    // SAFETY: the caller's pointer.
+    let Some((green, time)) = (unsafe { sleeper_for(request) }) else { return real() };
     if !matches!(clock, libc::CLOCK_MONOTONIC | libc::CLOCK_REALTIME | libc::CLOCK_BOOTTIME) {
         // The time of a process, of a thread, ...: no deadline of ours can be one of theirs.
         pins::count(PinKind::Unsupported);

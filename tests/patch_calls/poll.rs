@@ -1,7 +1,9 @@
 //! poll(2), ppoll(2) and what programs built with _FORTIFY_SOURCE call.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::ptr;
 
 use libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP, c_short, pollfd};
@@ -197,6 +199,49 @@ fn a_mask_pins() {
         let (found, ran) = beside(wait);
         assert_eq!((found, ran), (0, 0));
         assert_eq!(pinned(PinKind::Unsupported), before + 1);
+    });
+}
+
+#[test]
+fn one_asked_both() {
+    alone("poll::one_asked_both", || {
+        for asked in [POLLIN | POLLOUT, POLLPRI | POLLOUT] {
+            let (one, mut other) = UnixStream::pair().unwrap();
+            one.set_nonblocking(true).unwrap();
+            while (&one).write(&[0; 4096]).is_ok() {}
+            let mut entries = [entry(&one, asked)];
+            let drain = move || {
+                other.set_nonblocking(true).unwrap();
+                while other.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {}
+                std::mem::forget(other);
+            };
+            assert_eq!(while_another(drain, || poll(&mut entries, -1)), 1);
+            assert_eq!(entries[0].revents, POLLOUT);
+        }
+    });
+}
+
+/// Who asks for nothing hears of errors only, however much there is to read.
+#[test]
+fn what_nobody_asked_for_does_not_spin() {
+    alone("poll::what_nobody_asked_for_does_not_spin", || {
+        let (reader, writer) = pipe();
+        poke(&writer);
+        let before = cpu();
+        let wait = || cooperative(|| poll(&mut [entry(&reader, 0)], 400));
+        assert_eq!(takes(400 * TICK, 3 * SECOND, wait), 0);
+        let spent = cpu() - before;
+        assert!(spent < 150 * TICK, "{spent:?} of CPU time for a wait of 400 ms");
+    });
+}
+
+#[test]
+fn closed_meanwhile() {
+    alone("poll::closed_meanwhile", || {
+        let (reader, _writer) = pipe();
+        let mut entries = [entry(&reader, POLLIN)];
+        let found = while_another(move || drop(reader), || poll(&mut entries, -1));
+        assert_eq!((found, entries[0].revents), (1, POLLNVAL));
     });
 }
 
