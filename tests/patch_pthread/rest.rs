@@ -1,0 +1,247 @@
+//! Read-write locks, semaphores, `pthread_once`; other processes, and pthread's own cancellation.
+
+use super::native::*;
+use super::*;
+
+#[test]
+fn readers_share_and_writers_do_not() {
+    alone("rest::readers_share_and_writers_do_not", || {
+        let lock = rw_new();
+        let (readers, writers, both) =
+            (Section::default(), Section::default(), Arc::new(AtomicUsize::new(0)));
+        let mut bodies: Vec<Box<dyn FnOnce()>> = Vec::new();
+        for n in 0..9 {
+            let write = n % 3 == 2;
+            let (readers, writers, both) = (readers.clone(), writers.clone(), both.clone());
+            bodies.push(Box::new(move || {
+                for _ in 0..5 {
+                    let (take, section, weight) = if write {
+                        (rw_write as fn(_) -> _, &writers, 100)
+                    } else {
+                        (rw_read as fn(_) -> _, &readers, 1)
+                    };
+                    assert_eq!(take(lock), 0, "no EDEADLK, for one");
+                    let inside = both.fetch_add(weight, Ordering::SeqCst) + weight;
+                    assert!(inside <= 100, "{inside}");
+                    section.visit(|| pause(1));
+                    both.fetch_sub(weight, Ordering::SeqCst);
+                    assert_eq!(rw_unlock(lock), 0);
+                    thread::yield_now();
+                }
+            }));
+        }
+        together(bodies);
+        assert_eq!(writers.most(), 1);
+        assert!(readers.most() > 1, "they do not share");
+    });
+}
+
+#[test]
+fn timed_read_write_locks() {
+    alone("rest::timed_read_write_locks", || {
+        let lock = rw_new();
+        assert_eq!(rw_write(lock), 0);
+        for timed in [rw_timed, rw_clock] {
+            for write in [0, 1] {
+                let began = Instant::now();
+                let (result, ticks) = beside(|| timed(lock, write, 30));
+                assert_eq!(result, libc::ETIMEDOUT);
+                assert!(began.elapsed() >= 30 * TICK && ticks > 5, "{ticks} ticks");
+            }
+        }
+        let waiters: Vec<_> = [0, 1]
+            .map(|write| thread::spawn(move || (rw_timed(lock, write, 20_000), rw_unlock(lock))))
+            .into();
+        pause(5);
+        assert_eq!(rw_unlock(lock), 0);
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn read_write_locks_of_os_threads() {
+    alone("rest::read_write_locks_of_os_threads", || {
+        let lock = rw_new();
+        let held = Arc::new(AtomicUsize::new(0));
+        let holder = std::thread::spawn({
+            let held = held.clone();
+            move || {
+                for take in [rw_read as fn(_) -> _, rw_write as fn(_) -> _] {
+                    assert_eq!(take(lock), 0);
+                    held.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(50 * TICK);
+                    assert_eq!(rw_unlock(lock), 0);
+                    while held.load(Ordering::SeqCst) % 2 == 1 {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+        for (round, take) in [(1, rw_write as fn(_) -> _), (3, rw_read as fn(_) -> _)] {
+            until(|| held.load(Ordering::SeqCst) == round);
+            let (result, ticks) = beside(|| take(lock));
+            assert_eq!(result, 0);
+            assert!(ticks > 5, "{ticks} ticks");
+            held.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(rw_unlock(lock), 0);
+        }
+        holder.join().unwrap();
+    });
+}
+
+#[test]
+fn semaphores() {
+    alone("rest::semaphores", || {
+        let (to, from) = (semaphore_new(0), semaphore_new(0));
+        let answer = move || {
+            for _ in 0..200 {
+                assert_eq!(semaphore_wait(to), 0);
+                assert_eq!(semaphore_post(from), 0);
+            }
+        };
+        let ask = || {
+            for _ in 0..200 {
+                assert_eq!(semaphore_post(to), 0);
+                assert_eq!(semaphore_wait(from), 0);
+            }
+        };
+        let sibling = thread::spawn(answer);
+        ask();
+        sibling.join().unwrap();
+        let other = std::thread::spawn(answer);
+        ask();
+        other.join().unwrap();
+        for timed in [semaphore_timed, semaphore_clock] {
+            let began = Instant::now();
+            let (result, ticks) = beside(|| timed(to, 30));
+            assert_eq!(result, libc::ETIMEDOUT);
+            assert!(began.elapsed() >= 30 * TICK && ticks > 5, "{ticks} ticks");
+            let poster = thread::spawn(move || semaphore_post(to));
+            assert_eq!(timed(to, 20_000), 0);
+            assert_eq!(poster.join().unwrap(), 0);
+        }
+        // Three permits for six, in turn.
+        let (permits, section) = (semaphore_new(3), Section::default());
+        let body = |section: Section| {
+            Box::new(move || {
+                assert_eq!(semaphore_wait(permits), 0);
+                section.visit(|| pause(2));
+                assert_eq!(semaphore_post(permits), 0);
+            }) as Box<dyn FnOnce()>
+        };
+        together((0..6).map(|_| body(section.clone())).collect());
+        assert_eq!(section.most(), 3);
+    });
+}
+
+#[test]
+fn thread_local_semaphores_pin() {
+    alone("rest::thread_local_semaphores_pin", || {
+        let own = semaphore_own();
+        let poster = std::thread::spawn(move || {
+            std::thread::sleep(50 * TICK);
+            assert_eq!(semaphore_post(own), 0);
+        });
+        let (result, ticks) = beside(|| semaphore_wait(own));
+        assert_eq!((result, ticks), (0, 0));
+        assert_eq!(pinned(PinKind::ThreadLocal), 1);
+        poster.join().unwrap();
+    });
+}
+
+/// A handler may post at any instruction of the worker: while that holds the lot's locks, and in the middle of the hub.
+#[test]
+fn semaphores_from_signal_handlers() {
+    alone("rest::semaphores_from_signal_handlers", || {
+        for nodefer in [0, 1] {
+            let sem = semaphore_new(0);
+            semaphore_post_on_signal(sem, nodefer);
+            let worker = thread_id();
+            // A worker that sleeps.
+            let waker = std::thread::spawn(move || {
+                std::thread::sleep(30 * TICK);
+                thread_signal(worker);
+            });
+            assert_eq!(semaphore_wait(sem), 0);
+            waker.join().unwrap();
+
+            // A worker that is busy with semaphores and its run queue, all the time.
+            let over = Arc::new(AtomicUsize::new(0));
+            let busy: Vec<_> = (0..4)
+                .map(|_| {
+                    let over = over.clone();
+                    thread::spawn(move || {
+                        let (to, from) = (semaphore_new(0), semaphore_new(0));
+                        let partner = thread::spawn(move || {
+                            while semaphore_wait(to) == 0 && semaphore_post(from) == 0 {
+                                thread::yield_now();
+                            }
+                        });
+                        while over.load(Ordering::SeqCst) == 0 {
+                            assert_eq!(semaphore_post(to), 0);
+                            assert_eq!(semaphore_wait(from), 0);
+                        }
+                        drop(partner); // waits for ever
+                    })
+                })
+                .collect();
+            let taken = Arc::new(AtomicUsize::new(0));
+            let signals = 2000;
+            let sender = std::thread::spawn({
+                let taken = taken.clone();
+                move || {
+                    for sent in 0..signals {
+                        thread_signal(worker);
+                        // One at a time: signals of one number do not queue up.
+                        while taken.load(Ordering::SeqCst) <= sent {
+                            std::thread::yield_now();
+                        }
+                    }
+                }
+            });
+            for _ in 0..signals {
+                assert_eq!(semaphore_wait(sem), 0);
+                taken.fetch_add(1, Ordering::SeqCst);
+            }
+            sender.join().unwrap();
+            over.store(1, Ordering::SeqCst);
+            busy.into_iter().for_each(|thread| thread.join().unwrap());
+        }
+        // The partners are still in their waits.
+        std::process::exit(0);
+    });
+}
+
+/// The initialiser sleeps. Were others let in, they would block the worker inside glibc, and it would never end.
+#[test]
+fn once_initialises_alone() {
+    alone("rest::once_initialises_alone", || {
+        let threads: Vec<_> = (0..3).map(|_| thread::spawn(once)).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), 1);
+        }
+    });
+}
+
+/// Nobody in another process can wake a green thread: it looks by itself.
+#[test]
+fn shared_with_another_process() {
+    alone("rest::shared_with_another_process", || {
+        let (status, ticks) = beside(other_process);
+        assert_eq!(status, 0);
+        assert!(ticks > 20, "{ticks} ticks");
+    });
+}
+
+/// `pthread_cancel` unwinds through the call in which its victim waits, and so through the hooks.
+#[test]
+fn pthread_cancel_of_os_threads() {
+    case("rest::pthread_cancel_of_os_threads", LIMIT, || {
+        native::load();
+        // SAFETY: nothing runs on green threads here.
+        unsafe { sward::patch::install() }.unwrap();
+        assert_eq!(cancelled(), 2);
+    });
+}
