@@ -558,6 +558,37 @@ fn run_ends_with_somebody_in_a_lock() {
     });
 }
 
+/// More connections in one burst than std's backlog has room for.
+#[test]
+fn burst_of_connections() {
+    case("burst_of_connections", LIMIT, || {
+        patched(|| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let began = Instant::now();
+            let clients: Vec<_> = (0..400)
+                .map(|_| {
+                    thread::spawn(move || {
+                        let mut text = String::new();
+                        let mut stream = std::net::TcpStream::connect(address).unwrap();
+                        stream.read_to_string(&mut text).unwrap();
+                        text
+                    })
+                })
+                .collect();
+            for _ in 0..400 {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(b"hello").unwrap();
+            }
+            for client in clients {
+                assert_eq!(client.join().unwrap(), "hello");
+            }
+            // What is dropped comes again after 1 s.
+            assert!(began.elapsed() < Duration::from_millis(900), "took {:?}", began.elapsed());
+        });
+    });
+}
+
 /// A full stderr blocks the worker, too; and what is written to a file is written at once.
 #[test]
 fn install_says_where_it_reaches() {

@@ -202,6 +202,7 @@ real! {
         len: *mut libc::socklen_t,
         flags: c_int,
     ) -> c_int = libc::SYS_accept4, fd, addr, len, flags;
+    fn listen(fd: c_int, backlog: c_int) -> c_int = libc::SYS_listen, fd, backlog;
     fn connect(fd: c_int, addr: *const libc::sockaddr, len: libc::socklen_t) -> c_int
         = libc::SYS_connect, fd, addr, len;
     fn dup(fd: c_int) -> c_int = libc::SYS_dup, fd;

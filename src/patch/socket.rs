@@ -96,6 +96,23 @@ pub(super) unsafe extern "C" fn accept(
     accept_here(fd, || unsafe { real::accept(fd, addr, len) })
 }
 
+/// The backlog of a green thread's listener, at least; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: c_int = 4096;
+
+/// listen(2), with room for a burst: on one worker hundreds of green threads may connect in one turn of the hub, before
+/// the one that accepts has its own, and what does not fit into std's 128 tries again after a second. The number is a
+/// hint, by POSIX.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
+    let green = gate::green(Group::Net).filter(|_| backlog > 0);
+    let backlog = if green.is_some() { backlog.max(BACKLOG) } else { backlog };
+    // SAFETY: the caller's arguments.
+    unsafe { real::listen(fd, backlog) }
+}
+
 /// accept4(2).
 ///
 /// # Safety
