@@ -1,0 +1,156 @@
+//! What takes a number away from who waits on it: EBADF for him, and nothing for who has the number next.
+
+use std::io::{Read, Write};
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
+
+use super::*;
+
+/// Waits to read on a number that `act` takes away meanwhile. The open socket itself stays, by a clone: the kernel
+/// alone would tell nobody.
+fn taken_away(act: impl FnOnce(i32) + 'static) {
+    let (a, _b) = UnixStream::pair().unwrap();
+    let _clone = a.try_clone().unwrap();
+    let fd = a.into_raw_fd();
+    let result = while_another(move || act(fd), || read(fd, &mut [0; 8]));
+    assert_eq!(result, Err(libc::EBADF));
+}
+
+#[test]
+fn close_ends_a_read() {
+    alone("close::close_ends_a_read", || {
+        // SAFETY: the number is ours.
+        taken_away(|fd| assert_eq!(unsafe { libc::close(fd) }, 0));
+    });
+}
+
+#[test]
+fn dup2_and_dup3_end_a_read() {
+    alone("close::dup2_and_dup3_end_a_read", || {
+        let other = std::fs::File::open("/dev/null").unwrap().into_raw_fd();
+        // SAFETY: the number is ours, and stays open as something else.
+        taken_away(move |fd| assert_eq!(unsafe { libc::dup2(other, fd) }, fd));
+        // SAFETY: as above.
+        taken_away(move |fd| assert_eq!(unsafe { libc::dup3(other, fd, 0) }, fd));
+    });
+}
+
+#[test]
+fn close_range_ends_a_read() {
+    alone("close::close_range_ends_a_read", || {
+        let n = |fd: i32| fd as u32;
+        // SAFETY: the number is ours.
+        taken_away(move |fd| assert_eq!(unsafe { libc::close_range(n(fd), n(fd), 0) }, 0));
+    });
+}
+
+#[test]
+fn what_closes_nothing_wakes_nobody() {
+    alone("close::what_closes_nothing_wakes_nobody", || {
+        let (mut a, mut b) = UnixStream::pair().unwrap();
+        let fd = a.as_raw_fd();
+        let act = move || {
+            // SAFETY: the same number, a number that is not open, and a flag for later.
+            unsafe {
+                assert_eq!(libc::dup2(fd, fd), fd);
+                assert_eq!(libc::dup2(i32::MAX, fd), -1);
+                assert_eq!(libc::dup3(i32::MAX, fd, 0), -1);
+                let flags = libc::CLOSE_RANGE_CLOEXEC as i32;
+                assert_eq!(libc::close_range(fd as u32, fd as u32, flags), 0);
+            }
+            thread::sleep(20 * TICK);
+            b.write_all(b"x").unwrap();
+        };
+        let n = while_another(act, || a.read(&mut [0; 8]));
+        assert_eq!(n.unwrap(), 1);
+    });
+}
+
+#[test]
+fn close_from_an_os_thread() {
+    alone("close::close_from_an_os_thread", || {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let _clone = a.try_clone().unwrap();
+        let fd = a.into_raw_fd();
+        let result = while_os_thread(
+            // SAFETY: the number is ours.
+            move || assert_eq!(unsafe { libc::close(fd) }, 0),
+            || read(fd, &mut [0; 8]),
+        );
+        assert_eq!(result, Err(libc::EBADF));
+    });
+}
+
+#[test]
+fn the_next_owner_of_the_number() {
+    alone("close::the_next_owner_of_the_number", || {
+        for round in 0..3_u8 {
+            let (a, mut b) = UnixStream::pair().unwrap();
+            let number = a.as_raw_fd();
+            let (mut clone, fd) = (a.try_clone().unwrap(), a.into_raw_fd());
+            let first = thread::spawn_local(move || read(fd, &mut [0; 8]));
+            thread::sleep(10 * TICK);
+            // SAFETY: the number is ours.
+            assert_eq!(unsafe { libc::close(fd) }, 0);
+            let (mut c, mut d) = UnixStream::pair().unwrap();
+            assert!(c.as_raw_fd() == number || d.as_raw_fd() == number, "the number is used again");
+            let mut buf = [0; 8];
+            let n = while_another(
+                move || {
+                    // For the clone of the old one; nobody who waits on the number hears of it.
+                    b.write_all(b"old").unwrap();
+                    thread::sleep(10 * TICK);
+                    d.write_all(&[round]).unwrap();
+                },
+                || c.read(&mut buf),
+            );
+            assert_eq!((n.unwrap(), buf[0]), (1, round));
+            assert_eq!(first.join().unwrap(), Err(libc::EBADF));
+            assert_eq!(clone.read(&mut buf).unwrap(), 3);
+        }
+    });
+}
+
+#[test]
+fn a_number_of_another_kind() {
+    alone("close::a_number_of_another_kind", || {
+        let dir = std::env::temp_dir();
+        let path = dir.join(format!("sward-kind-{}", std::process::id()));
+        std::fs::write(&path, b"file").unwrap();
+        let mut buf = [0; 8];
+        let (a, b) = pipe::ends();
+        let number = a.as_raw_fd();
+        write(b.as_raw_fd(), b"pipe").unwrap();
+        assert_eq!(read(number, &mut buf), Ok(4));
+        let (c, mut d) = UnixStream::pair().unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        // By turns all kinds under one number, in ways that hooks see and in a way that none sees.
+        for turn in [&file as &dyn AsRawFd, &c, &file, &c] {
+            replace_unseen(turn.as_raw_fd(), number);
+            d.write_all(b"sock").unwrap();
+            assert_eq!(read(number, &mut buf), Ok(4));
+            if turn.as_raw_fd() == c.as_raw_fd() {
+                assert_eq!(&buf[..4], b"sock");
+                let act = {
+                    let mut d = d.try_clone().unwrap();
+                    move || d.write_all(b"later").unwrap()
+                };
+                assert_eq!(while_another(act, || read(number, &mut buf)), Ok(5));
+            } else {
+                assert_eq!(&buf[..4], b"file");
+                let mut taken = [0; 4];
+                (&c).read_exact(&mut taken).unwrap();
+                // SAFETY: moves the file's position.
+                unsafe { libc::lseek(number, 0, libc::SEEK_SET) };
+            }
+        }
+        std::fs::remove_file(path).unwrap();
+    });
+}
+
+/// dup3, which no hook sees.
+fn replace_unseen(old: i32, new: i32) {
+    // SAFETY: the number is ours. libc's syscall is hooked for futexes only.
+    let result = unsafe { libc::syscall(libc::SYS_dup3, old, new, 0) };
+    assert_eq!(result, i64::from(new));
+}
