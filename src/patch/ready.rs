@@ -15,6 +15,7 @@ use super::errno;
 use super::gate::{Green, Stop};
 use super::raw::syscall;
 use super::wait;
+use crate::sys::Lock;
 
 /// How a readiness call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +101,16 @@ const EVENTS: u32 = (libc::EPOLLIN
 /// How often descriptors are looked at that epoll refuses to watch, because a limit is reached.
 const POLLED: Duration = Duration::from_millis(1);
 
+/// Epoll instances that are not in use, and empty: making one, adding it to the hub's and closing it costs more than
+/// all the rest.
+static SPARE: Lock<Vec<Own>> = Lock::new(Vec::new());
+const SPARES: usize = 16;
+
 /// Several descriptors, watched as one.
 pub(super) struct Set {
     /// `None`: not all could be watched, so they are looked at every now and then.
     epoll: Option<Own>,
+    added: Vec<c_int>,
     /// An event has been heard of and perhaps not yet been acted upon.
     woken: bool,
 }
@@ -111,10 +118,14 @@ pub(super) struct Set {
 impl Set {
     /// Watches every descriptor of `entries` for the poll events beside it.
     pub(super) fn new(entries: &[(c_int, u32)]) -> Set {
+        // A statement of its own: the lock must not be held any longer.
+        let spare = SPARE.lock().pop();
         // SAFETY: takes a flag.
-        let epoll = Own::new(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) });
-        let epoll = epoll.filter(|epoll| entries.iter().all(|entry| watch(epoll, entries, *entry)));
-        Set { epoll, woken: false }
+        let epoll = spare.or_else(|| Own::new(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }));
+        let mut added = Vec::with_capacity(entries.len());
+        let epoll = epoll
+            .filter(|epoll| entries.iter().all(|entry| watch(epoll, entries, *entry, &mut added)));
+        Set { epoll, added, woken: false }
     }
 
     /// Parks until one of them may be ready.
@@ -132,26 +143,50 @@ impl Set {
     }
 }
 
-/// Adds `entry` to `epoll`; false if it cannot be watched though it has something to wait for.
-fn watch(epoll: &Own, entries: &[(c_int, u32)], (fd, events): (c_int, u32)) -> bool {
-    let control = |operation, events: u32| {
-        // Edge-triggered, so that an event which is nobody's concern can be taken out.
-        let events = (events & EVENTS) | libc::EPOLLET as u32;
-        let mut event = libc::epoll_event { events, u64: 0 };
-        // SAFETY: reads `event`.
-        if unsafe { libc::epoll_ctl(epoll.number(), operation, fd, &raw mut event) } == 0 {
-            return 0;
+impl Drop for Set {
+    fn drop(&mut self) {
+        let _errno = errno::keep();
+        let Some(epoll) = self.epoll.take() else { return };
+        // What was closed meanwhile may live on under another number, and then cannot be taken out.
+        let empty = self.added.iter().all(|fd| control(&epoll, libc::EPOLL_CTL_DEL, *fd, 0) == 0);
+        let mut spare = SPARE.lock();
+        if empty && spare.len() < SPARES {
+            spare.push(epoll);
         }
-        errno::get()
-    };
-    match control(libc::EPOLL_CTL_ADD, events) {
+    }
+}
+
+/// epoll_ctl(2). Returns the error number.
+fn control(epoll: &Own, operation: c_int, fd: c_int, events: u32) -> c_int {
+    // Edge-triggered, so that an event which is nobody's concern can be taken out.
+    let events = (events & EVENTS) | libc::EPOLLET as u32;
+    let mut event = libc::epoll_event { events, u64: 0 };
+    // SAFETY: reads `event`.
+    if unsafe { libc::epoll_ctl(epoll.number(), operation, fd, &raw mut event) } == 0 {
+        return 0;
+    }
+    errno::get()
+}
+
+/// Adds `entry` to `epoll`; false if it cannot be watched though it has something to wait for.
+fn watch(
+    epoll: &Own,
+    entries: &[(c_int, u32)],
+    (fd, events): (c_int, u32),
+    added: &mut Vec<c_int>,
+) -> bool {
+    match control(epoll, libc::EPOLL_CTL_ADD, fd, events) {
+        0 => {
+            added.push(fd);
+            true
+        }
         // EPERM: a regular file or the like, of which the call itself says that it is always ready. EBADF: closed a
         // moment ago, which the call also reports.
-        0 | libc::EPERM | libc::EBADF => true,
+        libc::EPERM | libc::EBADF => true,
         libc::EEXIST => {
             let same = entries.iter().filter(|(other, _)| *other == fd);
             let all = same.fold(0, |all, (_, events)| all | events);
-            control(libc::EPOLL_CTL_MOD, all) == 0
+            control(epoll, libc::EPOLL_CTL_MOD, fd, all) == 0
         }
         _ => false,
     }

@@ -245,6 +245,36 @@ fn closed_meanwhile() {
     });
 }
 
+/// How many epoll descriptors this process has.
+fn epolls() -> usize {
+    let numbers = std::fs::read_dir("/proc/self/fd").unwrap();
+    let names = numbers.filter_map(|number| std::fs::read_link(number.ok()?.path()).ok());
+    names.filter(|name| name.to_str() == Some("anon_inode:[eventpoll]")).count()
+}
+
+/// The instance that watched several descriptors is used again, unless one of them cannot be taken out of it: closed
+/// meanwhile, and alive under another number.
+#[test]
+fn instances_are_kept_while_they_are_clean() {
+    alone("poll::instances_are_kept_while_they_are_clean", || {
+        let (one, two) = (pipe(), pipe());
+        let mut entries = [entry(&one.0, POLLIN), entry(&two.0, POLLIN)];
+        let without = epolls();
+        for _ in 0..10 {
+            assert_eq!(poll(&mut entries, 1), 0);
+            assert_eq!(epolls(), without + 1);
+        }
+        let _twin = one.0.try_clone().unwrap();
+        let act = move || {
+            drop(one.0);
+            poke(&two.1);
+        };
+        assert_eq!(while_another(act, || poll(&mut entries, -1)), 2);
+        assert_eq!(answers(&entries), [POLLNVAL, POLLIN | POLLHUP]);
+        assert_eq!(epolls(), without);
+    });
+}
+
 #[test]
 fn what_is_always_ready_lets_others_run() {
     alone("poll::what_is_always_ready_lets_others_run", || {
