@@ -48,11 +48,11 @@ unsafe fn receive_many(
         if got >= 0 {
             done += (got as c_uint).min(n - done);
             if got == 0 || done >= n || flags & libc::MSG_WAITFORONE != 0 {
-                return Ok(done as usize);
+                return patience.done(done as usize);
             }
             if let Limit::At(limit) = limit {
                 if *limit <= Instant::now() {
-                    return Ok(done as usize);
+                    return patience.done(done as usize);
                 }
                 patience.not_beyond(*limit);
             }

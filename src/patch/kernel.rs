@@ -45,14 +45,22 @@ impl NameOut {
 impl NameIn {
     pub(super) const NONE: Self = Name { addr: std::ptr::null(), len: 0 };
 
+    /// AF_INET or another; 0 of nobody.
+    ///
+    /// # Safety
+    /// The kernel has read the address.
+    pub(super) unsafe fn family(self) -> c_int {
+        // SAFETY: null, or the caller's duty.
+        unsafe { self.addr.as_ref() }.map_or(0, |addr| addr.sa_family.into())
+    }
+
     /// Whether this names a Unix socket.
     ///
     /// # Safety
-    /// The kernel has accepted the address.
+    /// The kernel has read the address.
     pub(super) unsafe fn is_unix(self) -> bool {
-        !self.addr.is_null()
-            // SAFETY: the caller's duty.
-            && c_int::from(unsafe { (*self.addr).sa_family }) == libc::AF_UNIX
+        // SAFETY: the caller's duty.
+        unsafe { self.family() == libc::AF_UNIX }
     }
 }
 

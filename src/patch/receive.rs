@@ -34,7 +34,7 @@ fn peek_all(
         if n >= 0 {
             seen = n as usize;
             if ended || n == 0 || seen >= len || !kernel::is_stream(fd) {
-                return Ok(seen);
+                return patience.done(seen);
             }
         }
         let result = match n {
@@ -83,7 +83,7 @@ pub(super) unsafe fn receive(
         done += n as usize;
         let enough = n == 0 || done >= len || flags & libc::MSG_WAITALL == 0;
         if enough || !kernel::is_stream(fd) {
-            return Ok(done);
+            return patience.done(done);
         }
         patience.fruitful();
     }
@@ -106,7 +106,7 @@ pub(super) unsafe fn receive_message(
         loop {
             let n = attempt(flags | patience.unless_pinned(libc::MSG_DONTWAIT));
             if n >= 0 {
-                return Ok(n as usize);
+                return patience.done(n as usize);
             }
             patience.after(-n as c_int)?;
         }
@@ -148,7 +148,7 @@ pub(super) unsafe fn receive_message(
         // What comes beside the bytes ends the call, as it does in the kernel.
         let enough = n == 0 || done >= len || rest.msg_controllen != 0;
         if enough || !kernel::is_stream(fd) {
-            return Ok(done);
+            return patience.done(done);
         }
         patience.fruitful();
         // SAFETY: the caller's list.

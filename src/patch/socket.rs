@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use libc::{EAGAIN, EALREADY, EINPROGRESS, EINTR, c_int, sockaddr, socklen_t};
+use libc::{EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN, c_int, sockaddr, socklen_t};
 
 use super::gate::{self, Green, Group};
 use super::kernel::{self, Name, NameIn, NameOut};
@@ -65,7 +65,7 @@ unsafe fn admit(
         };
         if result >= 0 {
             fds::forget(result as c_int); // what it was before is over
-            return Some(Ok(result as usize));
+            return Some(patience.done(result as usize));
         }
         if let Err(error) = patience.after(-result as c_int) {
             return Some(Err(error));
@@ -140,46 +140,38 @@ pub(super) unsafe extern "C" fn accept4(
 /// As connect's.
 unsafe fn join(green: Green, fd: c_int, name: NameIn) -> Result<usize, c_int> {
     let mut patience = Patience::new(green, fd, For::Writing);
+    let mut waited = false;
     loop {
-        fds::set_kernel_nonblocking(fd, true);
+        let set = !patience.is_pinned() && fds::set_kernel_nonblocking(fd, true);
         // SAFETY: the caller's duty.
         let result = unsafe { kernel::connect(fd, name) };
-        // At once, not when it is connected: clones of the socket are in this mode too.
-        fds::set_kernel_nonblocking(fd, false);
+        if set {
+            // At once, not when it is connected: clones of the socket are in this mode too.
+            fds::set_kernel_nonblocking(fd, false);
+        }
         match -result as c_int {
-            0 => return Ok(0),
-            // EALREADY: an earlier attempt that was given up goes on. A blocking call waits for it.
-            EINPROGRESS | EALREADY | EINTR => return finish(&mut patience, fd),
-            // A Unix listener's queue is full. Nobody tells when it is not.
-            // SAFETY: after EAGAIN the kernel has read the name.
-            EAGAIN if unsafe { name.is_unix() } => {
-                patience.after_unannounced(EAGAIN)?;
-                if patience.is_pinned() {
-                    // SAFETY: the caller's duty.
-                    return match unsafe { kernel::connect(fd, name) } {
-                        0.. => Ok(0),
-                        error => Err(-error as c_int),
-                    };
+            ..=0 => return Ok(0),
+            EISCONN if waited => return Ok(0),
+            // EALREADY: an attempt is under way, ours or an earlier one that was given up. A blocking call waits.
+            EINPROGRESS | EALREADY | EINTR if set => {
+                waited = true;
+                // The kernel calls the end of SO_SNDTIMEO by this name here.
+                let late = |error| if error == EAGAIN { EINPROGRESS } else { error };
+                patience.wait(false).map_err(late)?;
+                // TCP tells by the next connect, and only then is the socket good for another attempt. Others would
+                // begin anew.
+                // SAFETY: the kernel has read the name.
+                let family = unsafe { name.family() };
+                if !matches!(family, libc::AF_INET | libc::AF_INET6)
+                    && let error @ 1.. = kernel::take_error(fd)
+                {
+                    return Err(error);
                 }
             }
+            // A Unix listener's queue is full. Nobody tells when it is not.
+            // SAFETY: after EAGAIN the kernel has read the name.
+            EAGAIN if unsafe { name.is_unix() } => patience.after_unannounced(EAGAIN)?,
             error => return Err(error),
-        }
-    }
-}
-
-/// Waits until the connection is made or refused.
-fn finish(patience: &mut Patience, fd: c_int) -> Result<usize, c_int> {
-    loop {
-        if kernel::poll(fd, libc::POLLOUT) != 0 {
-            return match kernel::take_error(fd) {
-                0 => Ok(0),
-                error => Err(error),
-            };
-        }
-        // The kernel calls the end of SO_SNDTIMEO by this name here.
-        patience.wait(false).map_err(|error| if error == EAGAIN { EINPROGRESS } else { error })?;
-        if patience.is_pinned() {
-            kernel::poll_for(fd, libc::POLLOUT, None);
         }
     }
 }

@@ -186,7 +186,7 @@ unsafe fn pour(green: Green, fd: c_int, from: Buffers, len: usize) -> Result<usi
         if n >= 0 {
             done += n as usize;
             if done >= len {
-                return Ok(done);
+                return patience.done(done);
             }
             patience.fruitful();
             continue;
@@ -217,7 +217,7 @@ unsafe fn put_once(green: Green, fd: c_int, from: Buffers) -> Result<usize, c_in
             unsafe { kernel::writev(fd, from.list, from.count, 0) }
         };
         if n >= 0 {
-            return Ok(n as usize);
+            return patience.done(n as usize);
         }
         patience.after(-n as c_int)?;
     }

@@ -58,7 +58,7 @@ pub(super) unsafe fn transmit(
         done += n as usize;
         // Each zero-copy call is announced on its own when its bytes are free, so one call stays one.
         if n == 0 || done >= len || flags & libc::MSG_ZEROCOPY != 0 {
-            return Ok(done);
+            return patience.done(done);
         }
         // A part is success, and the end of the stream is the next call's to hear, SIGPIPE and all.
         flags |= libc::MSG_NOSIGNAL;
@@ -90,7 +90,7 @@ pub(super) unsafe fn transmit_message(
             // SAFETY: as above.
             let all = *len.get_or_insert_with(|| unsafe { buffers.len() });
             if done >= all || flags & libc::MSG_ZEROCOPY != 0 {
-                return Ok(done);
+                return patience.done(done);
             }
             // SAFETY: as above.
             let left = unsafe { buffers.after(done, &mut cut) };
@@ -106,7 +106,7 @@ pub(super) unsafe fn transmit_message(
         // SAFETY: the caller's duty, or `rest` with what is left of it.
         let n = unsafe { kernel::sendmsg(fd, now, waits) };
         if n == 0 {
-            return Ok(done);
+            return patience.done(done);
         }
         if n > 0 {
             done += n as usize;

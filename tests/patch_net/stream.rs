@@ -246,6 +246,8 @@ fn panicking_reads_block_and_are_right() {
             }
         }
         let (a, b) = pair();
+        // Printing a backtrace takes longer than we want to wait.
+        std::panic::set_hook(Box::new(|_| {}));
         let before = pinned(PinKind::Unwinding);
         while_os_thread(
             move || assert_eq!(send(&b, b"once", 0), Ok(4)),
@@ -259,6 +261,28 @@ fn panicking_reads_block_and_are_right() {
                 });
             },
         );
+        let _ = std::panic::take_hook();
         assert!(pinned(PinKind::Unwinding) > before, "a pin is counted");
+    });
+}
+
+#[test]
+fn who_never_waits_lets_others_run() {
+    alone("stream::who_never_waits_lets_others_run", || {
+        let (a, b) = pair();
+        let over = Rc::new(Cell::new(false));
+        let busy = {
+            let over = over.clone();
+            thread::spawn_local(move || {
+                // What is sent is there already: no call of the loop has to wait.
+                while !over.get() {
+                    assert_eq!(send(&a, b"x", 0), Ok(1));
+                    assert_eq!(recv(&b, &mut [0; 8], 0), Ok(1));
+                }
+            })
+        };
+        thread::yield_now();
+        over.set(true);
+        busy.join().unwrap();
     });
 }
