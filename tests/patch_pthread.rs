@@ -108,6 +108,26 @@ impl Section {
     }
 }
 
+/// A lock that was long waited for goes from one to the next at once: they are woken, and do not merely look now and
+/// then, which by now would be every quarter of a second.
+fn handed_on(take: impl Fn() -> i32 + Copy + 'static, give: impl Fn() -> i32 + Copy + 'static) {
+    assert_eq!(take(), 0);
+    let waiters: Vec<_> = (0..12)
+        .map(|_| {
+            thread::spawn_local(move || {
+                assert_eq!(take(), 0);
+                pause(1);
+                assert_eq!(give(), 0);
+            })
+        })
+        .collect();
+    pause(600);
+    let began = Instant::now();
+    assert_eq!(give(), 0);
+    waiters.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
 fn pinned(kind: PinKind) -> u64 {
     pins().iter().filter(|pin| pin.kind == kind).map(|pin| pin.count).sum()
 }

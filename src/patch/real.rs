@@ -415,6 +415,7 @@ real! {
         until: *const libc::timespec,
     ) -> c_int;
     fn pthread_rwlock_unlock(lock: *mut libc::pthread_rwlock_t) -> c_int;
+    fn pthread_barrier_wait(barrier: *mut libc::pthread_barrier_t) -> c_int;
     fn sem_wait(sem: *mut libc::sem_t) -> c_int;
     fn sem_trywait(sem: *mut libc::sem_t) -> c_int;
     fn sem_timedwait(sem: *mut libc::sem_t, until: *const libc::timespec) -> c_int;

@@ -108,6 +108,14 @@ fn timed_locks_let_others_run() {
     });
 }
 
+#[test]
+fn handed_on_at_once() {
+    alone("mutex::handed_on_at_once", || {
+        let mutex = mutex_new(0, 0);
+        handed_on(move || mutex_lock(mutex), move || mutex_unlock(mutex));
+    });
+}
+
 /// `timeout` and `cancel` do not end the wait: callers that ignore the result would go on without the lock.
 #[test]
 fn deaf_to_timeout_and_cancel() {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -201,6 +202,74 @@ int once(void)
     static pthread_once_t control = PTHREAD_ONCE_INIT;
     pthread_once(&control, init);
     return initialised;
+}
+
+/* barriers */
+
+void *barrier_new(int parties)
+{
+    pthread_barrier_t *barrier = malloc(sizeof *barrier);
+    pthread_barrier_init(barrier, 0, parties);
+    return barrier;
+}
+
+int barrier_wait(void *barrier) { return pthread_barrier_wait(barrier); }
+
+/* C11 */
+
+static mtx_t c11_mutex;
+static cnd_t c11_cond;
+static once_flag c11_once = ONCE_FLAG_INIT;
+static int c11_turn;
+
+static void c11_init(void)
+{
+    mtx_init(&c11_mutex, mtx_timed);
+    cnd_init(&c11_cond);
+    usleep(20000);
+}
+
+/* Takes turns with whoever has the other number; the sum of what went wrong. */
+int c11_play(int mine, int rounds)
+{
+    int wrong = 0;
+    call_once(&c11_once, c11_init);
+    while (rounds--) {
+        struct timespec at = after(CLOCK_REALTIME, 20000);
+        if (rounds % 3 == 0)
+            wrong += mtx_timedlock(&c11_mutex, &at) != thrd_success;
+        else
+            wrong += mtx_lock(&c11_mutex) != thrd_success;
+        wrong += mtx_trylock(&c11_mutex) != thrd_busy;
+        while (c11_turn % 2 != mine) {
+            if (rounds % 2)
+                wrong += cnd_timedwait(&c11_cond, &c11_mutex, &at) != thrd_success;
+            else
+                wrong += cnd_wait(&c11_cond, &c11_mutex) != thrd_success;
+        }
+        c11_turn++;
+        if (rounds % 2)
+            wrong += cnd_signal(&c11_cond) != thrd_success;
+        else
+            wrong += cnd_broadcast(&c11_cond) != thrd_success;
+        usleep(100); /* with the mutex held */
+        wrong += mtx_unlock(&c11_mutex) != thrd_success;
+    }
+    return wrong;
+}
+
+/* How the two timed calls say that time is up. */
+int c11_timed_out(void)
+{
+    struct timespec at = after(CLOCK_REALTIME, 10);
+    mtx_t mutex;
+    cnd_t cond;
+    mtx_init(&mutex, mtx_timed);
+    cnd_init(&cond);
+    mtx_lock(&mutex);
+    int both = cnd_timedwait(&cond, &mutex, &at) == thrd_timedout;
+    both += mtx_timedlock(&mutex, &at) == thrd_timedout;
+    return both;
 }
 
 /* What another process does. */

@@ -109,6 +109,10 @@ functions! {
     thread_id() -> c_int;
     thread_signal(id: c_int);
     once() -> c_int;
+    barrier_new(parties: c_int) -> Object;
+    barrier_wait(barrier: Object) -> c_int;
+    c11_play(mine: c_int, rounds: c_int) -> c_int;
+    c11_timed_out() -> c_int;
     other_process() -> c_int;
     cancelled() -> c_int;
 }

@@ -37,6 +37,16 @@ fn readers_share_and_writers_do_not() {
 }
 
 #[test]
+fn handed_on_at_once() {
+    alone("rest::handed_on_at_once", || {
+        let lock = rw_new();
+        handed_on(move || rw_write(lock), move || rw_unlock(lock));
+        let sem = semaphore_new(1);
+        handed_on(move || semaphore_wait(sem), move || semaphore_post(sem));
+    });
+}
+
+#[test]
 fn timed_read_write_locks() {
     alone("rest::timed_read_write_locks", || {
         let lock = rw_new();
@@ -222,6 +232,34 @@ fn once_initialises_alone() {
         for thread in threads {
             assert_eq!(thread.join().unwrap(), 1);
         }
+    });
+}
+
+#[test]
+fn barriers() {
+    alone("rest::barriers", || {
+        let barrier = barrier_new(6);
+        let wait = move || barrier_wait(barrier);
+        for _ in 0..3 {
+            let green: Vec<_> = (0..5).map(|_| thread::spawn(wait)).collect();
+            let os = std::thread::spawn(wait);
+            let mut answers: Vec<_> = green.into_iter().map(|t| t.join().unwrap()).collect();
+            answers.push(os.join().unwrap());
+            answers.sort_unstable();
+            assert_eq!(answers, [libc::PTHREAD_BARRIER_SERIAL_THREAD, 0, 0, 0, 0, 0]);
+        }
+    });
+}
+
+#[test]
+fn c11_names() {
+    alone("rest::c11_names", || {
+        let sibling = thread::spawn(|| c11_play(1, 60));
+        assert_eq!(c11_play(0, 60), 0);
+        assert_eq!(sibling.join().unwrap(), 0);
+        let (both, ticks) = beside(c11_timed_out);
+        assert_eq!(both, 2);
+        assert!(ticks > 1, "{ticks} ticks");
     });
 }
 

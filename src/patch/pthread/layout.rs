@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-use libc::{c_int, pthread_cond_t, pthread_mutex_t, sem_t};
+use libc::{c_int, pthread_cond_t, pthread_mutex_t, pthread_rwlock_t, sem_t};
 
 use crate::patch::real;
 
@@ -182,6 +182,27 @@ pub(super) unsafe fn is_shared_cond(cond: *const pthread_cond_t) -> bool {
     unsafe { FLAG.is_set(cond, make) }
 }
 
+/// Whether other processes may use the read-write lock.
+///
+/// # Safety
+/// `lock` is valid.
+pub(super) unsafe fn is_shared_rwlock(lock: *const pthread_rwlock_t) -> bool {
+    static FLAG: Flag = Flag(AtomicU64::new(0));
+    let make = |lock, shared| {
+        let mut attr = MaybeUninit::uninit();
+        // SAFETY: makes the attributes.
+        unsafe { libc::pthread_rwlockattr_init(attr.as_mut_ptr()) };
+        let shared =
+            if shared { libc::PTHREAD_PROCESS_SHARED } else { libc::PTHREAD_PROCESS_PRIVATE };
+        // SAFETY: made above.
+        unsafe { libc::pthread_rwlockattr_setpshared(attr.as_mut_ptr(), shared) };
+        // SAFETY: made above; memory of our own.
+        unsafe { libc::pthread_rwlock_init(lock, attr.as_ptr()) };
+    };
+    // SAFETY: the caller's duty.
+    unsafe { FLAG.is_set(lock, make) }
+}
+
 /// Whether other processes may use the semaphore.
 ///
 /// # Safety
@@ -192,4 +213,78 @@ pub(super) unsafe fn is_shared_sem(sem: *const sem_t) -> bool {
     let make = |sem, shared| _ = unsafe { libc::sem_init(sem, c_int::from(shared), 0) };
     // SAFETY: the caller's duty.
     unsafe { FLAG.is_set(sem, make) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libc::{PTHREAD_PROCESS_PRIVATE, PTHREAD_PROCESS_SHARED};
+
+    #[test]
+    fn finds_its_way_in_conditions() {
+        for clock in [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC] {
+            for shared in [PTHREAD_PROCESS_PRIVATE, PTHREAD_PROCESS_SHARED] {
+                let mut cond = MaybeUninit::<pthread_cond_t>::zeroed();
+                make_cond(cond.as_mut_ptr(), |attr| {
+                    // SAFETY: made by `make_cond`.
+                    unsafe { libc::pthread_condattr_setclock(attr, clock) };
+                    // SAFETY: as above.
+                    unsafe { libc::pthread_condattr_setpshared(attr, shared) };
+                });
+                // SAFETY: made above.
+                let monotonic = unsafe { is_monotonic(cond.as_ptr()) };
+                assert_eq!(monotonic, clock == libc::CLOCK_MONOTONIC);
+                // SAFETY: made above.
+                let found = unsafe { is_shared_cond(cond.as_ptr()) };
+                assert_eq!(found, shared == PTHREAD_PROCESS_SHARED);
+            }
+        }
+        let fixed = libc::PTHREAD_COND_INITIALIZER;
+        // SAFETY: made above.
+        assert!(!unsafe { is_monotonic(&raw const fixed) });
+        // SAFETY: made above.
+        assert!(!unsafe { is_shared_cond(&raw const fixed) });
+    }
+
+    #[test]
+    fn finds_its_way_in_the_others() {
+        for shared in [PTHREAD_PROCESS_PRIVATE, PTHREAD_PROCESS_SHARED] {
+            let wanted = shared == PTHREAD_PROCESS_SHARED;
+            let mut sem = MaybeUninit::<sem_t>::zeroed();
+            // SAFETY: memory of our own.
+            unsafe { libc::sem_init(sem.as_mut_ptr(), shared, 3) };
+            // SAFETY: made above.
+            assert_eq!(unsafe { is_shared_sem(sem.as_ptr()) }, wanted);
+
+            let mut attr = MaybeUninit::uninit();
+            // SAFETY: makes the attributes.
+            unsafe { libc::pthread_rwlockattr_init(attr.as_mut_ptr()) };
+            // SAFETY: made above.
+            unsafe { libc::pthread_rwlockattr_setpshared(attr.as_mut_ptr(), shared) };
+            let mut lock = MaybeUninit::<pthread_rwlock_t>::zeroed();
+            // SAFETY: memory of our own, and attributes made above.
+            unsafe { libc::pthread_rwlock_init(lock.as_mut_ptr(), attr.as_ptr()) };
+            // SAFETY: made above.
+            assert_eq!(unsafe { is_shared_rwlock(lock.as_ptr()) }, wanted);
+
+            let mut attr = MaybeUninit::uninit();
+            // SAFETY: makes the attributes.
+            unsafe { libc::pthread_mutexattr_init(attr.as_mut_ptr()) };
+            // SAFETY: made above.
+            unsafe { libc::pthread_mutexattr_setpshared(attr.as_mut_ptr(), shared) };
+            let mut mutex = MaybeUninit::<pthread_mutex_t>::zeroed();
+            // SAFETY: memory of our own, and attributes made above.
+            unsafe { libc::pthread_mutex_init(mutex.as_mut_ptr(), attr.as_ptr()) };
+            // SAFETY: made above.
+            let view = unsafe { View::of(mutex.as_ptr()) };
+            assert_eq!(view.is_shared(), wanted);
+            assert!(!view.is_mine());
+            // SAFETY: made above.
+            unsafe { real::pthread_mutex_lock(mutex.as_mut_ptr()) };
+            assert!(view.is_mine());
+            // SAFETY: ours.
+            unsafe { real::pthread_mutex_unlock(mutex.as_mut_ptr()) };
+            assert!(!view.is_mine());
+        }
+    }
 }

@@ -6,10 +6,12 @@
 //!
 //! All waits are deaf to `timeout` scopes and cancellation: most callers of these functions ignore what they return.
 //!
-//! What is not here: `pthread_join` (`join`), barriers, spin locks and C11's `mtx_lock`, which block the worker.
+//! What is not here: `pthread_join` (`join`), and spin locks, whose waiters keep the worker busy.
 //!
-//! Read on: [`mutex`], [`cond`], [`rwlock`], [`sem`], [`once`]; [`time`] for deadlines.
+//! Read on: [`mutex`], [`cond`], [`rwlock`], [`sem`], [`once`], [`barrier`], [`c11`]; [`time`] for deadlines.
 
+mod barrier;
+mod c11;
 mod cond;
 mod layout;
 mod mutex;

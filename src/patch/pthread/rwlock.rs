@@ -7,7 +7,7 @@
 use libc::{c_int, clockid_t, pthread_rwlock_t, timespec};
 
 use super::time::Until;
-use super::{READER, WRITER, acquire};
+use super::{READER, WRITER, acquire, layout};
 use crate::patch::gate::{self, Green, Group};
 use crate::patch::{errno, lot, real};
 
@@ -36,9 +36,10 @@ unsafe fn lock(
     if !green.may_switch() {
         return None;
     }
-    // Always taken for one that other processes share: a look now and then does no harm.
+    // SAFETY: the caller's duty.
+    let shared = unsafe { layout::is_shared_rwlock(lock) };
     Some(match until() {
-        Ok(until) => acquire(green, lock.addr(), bits, &until, true, attempt),
+        Ok(until) => acquire(green, lock.addr(), bits, &until, shared, attempt),
         Err(error) => error,
     })
 }
