@@ -50,14 +50,15 @@ fn what_closes_nothing_wakes_nobody() {
         let (mut a, mut b) = UnixStream::pair().unwrap();
         let fd = a.as_raw_fd();
         let act = move || {
-            // SAFETY: the same number, a number that is not open, and a flag for later.
-            unsafe {
-                assert_eq!(libc::dup2(fd, fd), fd);
-                assert_eq!(libc::dup2(i32::MAX, fd), -1);
-                assert_eq!(libc::dup3(i32::MAX, fd, 0), -1);
-                let flags = libc::CLOSE_RANGE_CLOEXEC as i32;
-                assert_eq!(libc::close_range(fd as u32, fd as u32, flags), 0);
-            }
+            // SAFETY: the same number.
+            assert_eq!(unsafe { libc::dup2(fd, fd) }, fd);
+            // SAFETY: a number that is not open.
+            assert_eq!(unsafe { libc::dup2(i32::MAX, fd) }, -1);
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::dup3(i32::MAX, fd, 0) }, -1);
+            let (n, flags) = (fd as u32, libc::CLOSE_RANGE_CLOEXEC as i32);
+            // SAFETY: closes nothing before an exec.
+            assert_eq!(unsafe { libc::close_range(n, n, flags) }, 0);
             thread::sleep(20 * TICK);
             b.write_all(b"x").unwrap();
         };

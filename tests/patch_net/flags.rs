@@ -200,19 +200,27 @@ fn wrong_arguments_fail_as_in_the_kernel() {
         assert_eq!(read(i32::MAX, &mut [0; 8]), Err(libc::EBADF));
         assert_eq!(write(-1, b"x"), Err(libc::EBADF));
         let null = std::ptr::null_mut();
-        // SAFETY: the kernel looks before it reads or writes.
-        let calls = unsafe {
-            [
-                libc::recv(fd, null, 8, libc::MSG_DONTWAIT),
-                libc::recvmsg(fd, null.cast(), 0),
-                libc::sendmsg(fd, null.cast(), 0),
-                libc::send(fd, null, 8, 0),
-                libc::readv(fd, null.cast(), 1),
-                libc::writev(fd, null.cast(), 1),
-                libc::readv(fd, null.cast(), -1),
-            ]
-        };
-        assert_eq!(calls.map(|result| result < 0), [true; 7]);
+        type Call = unsafe fn(i32, *mut libc::c_void) -> isize;
+        let calls: [Call; 7] = [
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::recv(fd, null, 8, libc::MSG_DONTWAIT) },
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::recvmsg(fd, null.cast(), 0) },
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::sendmsg(fd, null.cast(), 0) },
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::send(fd, null, 8, 0) },
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::readv(fd, null.cast(), 1) },
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::writev(fd, null.cast(), 1) },
+            // SAFETY: the caller's.
+            |fd, null| unsafe { libc::readv(fd, null.cast(), -1) },
+        ];
+        for call in calls {
+            // SAFETY: the kernel looks before it reads or writes.
+            assert_eq!(unsafe { call(fd, null) }, -1);
+        }
         let file = std::fs::File::open("/dev/null").unwrap();
         assert_eq!(recv(&file, &mut [0; 8], 0), Err(libc::ENOTSOCK));
     });

@@ -100,15 +100,18 @@ fn pass(to: &UnixStream, bytes: &[u8], fd: i32) -> usize {
     let mut list = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = [0; 3];
     let mut message = message(&mut list, &mut control);
-    // SAFETY: room for one descriptor, by the macros of the platform.
-    unsafe {
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(4) as _;
-        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(fd);
-        message.msg_controllen = libc::CMSG_SPACE(4) as _;
-    }
+    // SAFETY: only computes.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as _;
+    // SAFETY: there is room for a header and one descriptor behind it.
+    let header = unsafe { &mut *libc::CMSG_FIRSTHDR(&raw const message) };
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    // SAFETY: only computes.
+    header.cmsg_len = unsafe { libc::CMSG_LEN(4) } as _;
+    // SAFETY: only computes.
+    let data = unsafe { libc::CMSG_DATA(header) };
+    // SAFETY: room for one descriptor.
+    unsafe { data.cast::<i32>().write_unaligned(fd) };
     // SAFETY: the message lives.
     outcome(unsafe { libc::sendmsg(to.as_raw_fd(), &raw const message, 0) }).unwrap()
 }
@@ -135,12 +138,13 @@ fn a_descriptor_beside_the_bytes() {
         let n = unsafe { libc::recvmsg(b.as_raw_fd(), &raw mut message, libc::MSG_WAITALL) };
         assert_eq!(n, 8, "the second part filled it up");
         assert!(message.msg_controllen > 0, "what came beside the second part is told");
-        // SAFETY: a header is there, of one descriptor, ours now.
-        let passed = opened(unsafe {
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            assert_eq!((*header).cmsg_type, libc::SCM_RIGHTS);
-            libc::CMSG_DATA(header).cast::<i32>().read_unaligned()
-        });
+        // SAFETY: a header is there.
+        let header = unsafe { &*libc::CMSG_FIRSTHDR(&raw const message) };
+        assert_eq!(header.cmsg_type, libc::SCM_RIGHTS);
+        // SAFETY: only computes.
+        let data = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY: one descriptor, ours now.
+        let passed = opened(unsafe { data.cast::<i32>().read_unaligned() });
         assert_eq!(read(passed.as_raw_fd(), &mut [0; 8]), Ok(5));
         let mut rest = Vec::new();
         (&b).read_to_end(&mut rest).unwrap();
