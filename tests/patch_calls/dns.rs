@@ -178,6 +178,7 @@ fn numbers_need_no_pool() {
         // SAFETY: a C string.
         let host = unsafe { gethostbyname(c"127.0.0.1".as_ptr()) };
         assert_eq!(read(host).1, [LOCALHOST]);
+        assert_eq!((asked(), pool_threads()), (3, 1), "that was libc's own");
         let (code, _, port) = name_info(libc::NI_NUMERICHOST | libc::NI_NUMERICSERV, 64);
         assert_eq!((code, port.as_str()), (0, "80"));
         assert_eq!(counter(c"slow_thread"), me);

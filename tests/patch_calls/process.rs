@@ -3,6 +3,7 @@
 #![allow(clippy::zombie_processes, reason = "what waits for them is the call under test")]
 
 use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::ptr;
 use std::time::Instant;
@@ -15,8 +16,13 @@ unsafe extern "C" {
     fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t;
 }
 
+/// What it has of ours would keep a test that failed from ending.
+fn quiet(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
 fn sleeper(seconds: &str) -> Child {
-    Command::new("sleep").arg(seconds).spawn().unwrap()
+    quiet(Command::new("sleep").arg(seconds))
 }
 
 fn pid(child: &Child) -> pid_t {
@@ -79,7 +85,7 @@ fn by_pid() {
         assert_eq!(cooperative(|| waitpid(pid(&child), 0)), (pid(&child), 0));
         assert_eq!((waitpid(pid(&child), 0).0, errno()), (-1, libc::ECHILD));
         assert_eq!(pool_threads(), 0, "a pidfd tells");
-        let child = Command::new("sh").args(["-c", "sleep 0.1; exit 5"]).spawn().unwrap();
+        let child = quiet(Command::new("sh").args(["-c", "sleep 0.1; exit 5"]));
         // SAFETY: all zeroes are valid.
         let mut usage: rusage = unsafe { std::mem::zeroed() };
         let mut status = 0;
@@ -100,12 +106,21 @@ fn any_child() {
         let wait3 = || unsafe { wait3(ptr::null_mut(), 0, ptr::null_mut()) };
         let ways: [&dyn Fn() -> pid_t; 4] =
             [&wait, &wait3, &|| waitpid(-1, 0).0, &|| waitpid(0, 0).0];
+        let before = cpu();
         for way in ways {
             let (late, early) = (sleeper("0.2"), sleeper("0.1"));
             assert_eq!(cooperative(way), pid(&early));
             assert_eq!(cooperative(way), pid(&late));
             assert_eq!((way(), errno()), (-1, libc::ECHILD));
         }
+        let other = quiet(Command::new("sleep").arg("20").process_group(0));
+        let child = quiet(Command::new("sleep").arg("0.2").process_group(pid(&other)));
+        assert_eq!(cooperative(|| waitpid(-pid(&other), 0).0), pid(&child), "of a group");
+        let spent = cpu() - before;
+        assert!(spent < 300 * TICK, "{spent:?} of CPU time for a wait of 1 s");
+        // SAFETY: a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid(&other), libc::SIGKILL) }, 0);
+        assert_eq!(waitpid(-1, 0).0, pid(&other));
         // Two who ask the same, and each gets one.
         let children = [sleeper("0.1"), sleeper("0.2")];
         let waiters = [0; 2].map(|_| thread::spawn(|| waitpid(-1, 0).0));
