@@ -24,14 +24,15 @@
 //! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
 //! row might read differently. A handler that panics answers 500, and the server goes on.
 //!
-//! What it does not do yet: TLS, WebSocket, HTTP/2, compression, files, multipart forms, middleware.
+//! What it does not do yet: TLS, WebSocket, HTTP/2, compression, files, multipart forms.
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, stream, sse, router, error. What moves: link, buffer, connection, answer, state, accept, server.
+// into_response, stream, sse, route, router, middleware, error. What moves: link, buffer, connection, answer, state,
+// accept, server.
 mod accept;
 mod answer;
 mod body;
@@ -46,9 +47,11 @@ mod event;
 mod head;
 mod into_response;
 mod link;
+pub mod middleware;
 mod mode;
 mod request;
 mod response;
+mod route;
 mod router;
 mod server;
 mod sse;
@@ -56,13 +59,14 @@ mod state;
 mod stream;
 
 #[doc(no_inline)]
-pub use http::{Method, StatusCode, Version};
+pub use http::{Extensions, Method, StatusCode, Version};
 
 pub use body::Body;
 pub use config::Config;
 pub use error::Error;
 pub use event::Event;
 pub use into_response::{Html, IntoResponse, Json};
+pub use middleware::{Middleware, Next};
 pub use mode::{Mode, ParseModeError};
 pub use request::Request;
 pub use response::Response;

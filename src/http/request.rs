@@ -9,13 +9,13 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use matchit::Params;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::de::DeserializeOwned;
 
 use super::body::Body;
 use super::error::Error;
 use super::head::Head;
+use super::route::Matched;
 
 /// A request. It lives as long as its handler runs and borrows from the connection.
 ///
@@ -35,16 +35,18 @@ pub struct Request<'r> {
     /// The parsed head.
     head: &'r Head<'r, 'r>,
     /// What the router matched.
-    pub(crate) params: Params<'r, 'r>,
+    pub(crate) matched: Matched,
     /// The body.
     body: Body<'r>,
     /// Who asks.
     peer: SocketAddr,
+    /// What middleware left for handlers.
+    extensions: Extensions,
 }
 
 impl<'r> Request<'r> {
     pub(crate) fn new(head: &'r Head<'r, 'r>, body: Body<'r>, peer: SocketAddr) -> Request<'r> {
-        Request { head, params: Params::new(), body, peer }
+        Request { head, matched: Matched::default(), body, peer, extensions: Extensions::new() }
     }
 
     pub(crate) fn into_body(self) -> Body<'r> {
@@ -109,11 +111,52 @@ impl<'r> Request<'r> {
         T: FromStr,
         T::Err: Display,
     {
-        let Some(value) = self.params.get(name) else {
+        let Some(value) = self.matched.get(self.path(), name) else {
             let text = format!("the route of {} has no parameter {name:?}", self.path());
             return Err(Error::new(StatusCode::INTERNAL_SERVER_ERROR, text));
         };
         parse("path parameter", name, &percent_decode(value)?)
+    }
+
+    /// The route that was matched, as it was written: `/users/{id}`. `None` before the router has looked (that
+    /// is, in middleware before [`Next::run`](super::Next::run)), and where no route is.
+    ///
+    /// Good for logs and metrics, since it has as many values as there are routes.
+    pub fn route(&self) -> Option<&'static str> {
+        self.matched.pattern.map(|pattern| &*pattern.text)
+    }
+
+    /// What of the path is left for a handler that was mounted at a prefix: empty, or from a slash on. Still
+    /// percent-encoded. Outside of a mount the whole path.
+    pub fn sub_path(&self) -> &'r str {
+        &self.path()[self.matched.tail..]
+    }
+
+    /// Values by type, that middleware leaves for handlers.
+    ///
+    /// ```
+    /// use sward::http::{Next, Request, Router};
+    ///
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// let app = Router::new()
+    ///     .get("/", |req: &mut Request| {
+    ///         req.extensions().get::<User>().map(|user| format!("hello, {}", user.0))
+    ///     })
+    ///     .with(|req: &mut Request, next: Next| {
+    ///         req.extensions_mut().insert(User("ann".into()));
+    ///         next.run(req)
+    ///     });
+    /// # drop(app);
+    /// ```
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The same, to add to.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
     }
 
     /// The first `name=value` of the query, decoded and parsed. `None` if there is none.

@@ -7,8 +7,10 @@ use std::fmt;
 use http::{Method, StatusCode};
 
 use super::into_response::IntoResponse;
+use super::middleware::{Middleware, Next};
 use super::request::Request;
 use super::response::Response;
+use super::route::Pattern;
 
 /// What answers requests: a [`Router`], or a function of this shape:
 ///
@@ -27,8 +29,8 @@ use super::response::Response;
     note = "write the argument's type in a closure: `|req: &mut Request| ...`"
 )]
 pub trait Handler: Send + Sync + 'static {
-    /// Answers `request`. Both live as long as the connection's turn does.
-    fn call<'r>(&'r self, request: &mut Request<'r>) -> Response;
+    /// Answers `request`.
+    fn call(&self, request: &mut Request<'_>) -> Response;
 }
 
 impl<F, R> Handler for F
@@ -36,7 +38,7 @@ where
     F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
     R: IntoResponse,
 {
-    fn call<'r>(&'r self, request: &mut Request<'r>) -> Response {
+    fn call(&self, request: &mut Request<'_>) -> Response {
         self(request).into_response()
     }
 }
@@ -71,10 +73,40 @@ struct Route {
 /// ```
 #[derive(Default)]
 pub struct Router {
-    tree: matchit::Router<usize>,
-    /// Path and route, by the number in the tree.
-    routes: Vec<(String, Route)>,
+    tree: matchit::Router<At>,
+    /// By the number in the tree.
+    entries: Vec<Entry>,
     fallback: Option<Box<dyn Handler>>,
+    /// Around all of it, the outermost first.
+    layers: Vec<Box<dyn Middleware>>,
+}
+
+/// What the tree knows of a path.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    /// Which entry.
+    entry: usize,
+    /// The last parameter is what a mount is to match, not one of the route's.
+    is_tail: bool,
+}
+
+/// A path and what is there.
+struct Entry {
+    /// As it was written here, without the prefix of an outer router.
+    path: String,
+    /// With it.
+    pattern: &'static Pattern,
+    target: Target,
+}
+
+/// What is at a path.
+enum Target {
+    /// Handlers, by method.
+    Route(Route),
+    /// All below the path is a router's.
+    Nested(Router),
+    /// All below the path is a handler's.
+    Mounted(Box<dyn Handler>),
 }
 
 macro_rules! methods {
@@ -123,19 +155,148 @@ impl Router {
         F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
         R: IntoResponse,
     {
-        let at = match self.routes.iter().position(|(known, _)| known == path) {
+        let known = |entry: &Entry| entry.path == path && matches!(entry.target, Target::Route(_));
+        let at = match self.entries.iter().position(known) {
             Some(at) => at,
             None => {
-                assert!(path.starts_with('/'), "a route begins with a slash: {path:?}");
-                if let Err(error) = self.tree.insert(path, self.routes.len()) {
-                    panic!("the route {path:?}: {error}");
-                }
-                self.routes.push((path.to_string(), Route::default()));
-                self.routes.len() - 1
+                self.insert(path, false);
+                self.enter(path, Pattern::of(path, false), Target::Route(Route::default()))
             }
         };
-        self.routes[at].1.add(method, path, Box::new(handler));
+        if let Target::Route(route) = &mut self.entries[at].target {
+            route.add(method, path, Box::new(handler));
+        }
         self
+    }
+
+    /// Puts a router below a prefix: its `/users` is our `/api/users`, its `/` is our `/api`.
+    ///
+    /// Its middleware goes around its own routes only, and its 404 as well, which is not passed on to our fallback.
+    /// The prefix may have parameters. A longer route of ours wins over the nested router.
+    ///
+    /// ```
+    /// use sward::http::{Request, Router};
+    ///
+    /// let users = Router::new().get("/{id}", |req: &mut Request| req.param::<String>("id"));
+    /// let app = Router::new().nest("/users", users);
+    /// # drop(app);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the prefix is malformed or in conflict with an earlier route.
+    #[track_caller]
+    pub fn nest(mut self, prefix: &str, mut router: Router) -> Router {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        router.set_prefix(prefix);
+        self.insert_below(prefix, Target::Nested(router));
+        self
+    }
+
+    /// Gives all that is below a prefix to one handler, for every method. [`Request::sub_path`] tells it which of
+    /// it was asked for.
+    ///
+    /// # Panics
+    ///
+    /// As [`Router::nest`].
+    #[track_caller]
+    pub fn mount(mut self, prefix: &str, handler: impl Handler) -> Router {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        self.insert_below(prefix, Target::Mounted(Box::new(handler)));
+        self
+    }
+
+    /// Puts a middleware around everything here: routes, nested routers, fallback, 404 and 405, and what is added
+    /// later. The first that was added is the outermost.
+    ///
+    /// ```
+    /// use sward::http::{Next, Request, Router};
+    ///
+    /// let app = Router::new()
+    ///     .get("/", |_: &mut Request| "hello")
+    ///     .with(|req: &mut Request, next: Next| next.run(req).header("X-Frame-Options", "DENY"));
+    /// # drop(app);
+    /// ```
+    pub fn with(mut self, middleware: impl Middleware) -> Router {
+        self.layers.push(Box::new(middleware));
+        self
+    }
+
+    #[track_caller]
+    fn insert(&mut self, path: &str, is_tail: bool) {
+        assert!(path.starts_with('/'), "a route begins with a slash: {path:?}");
+        if let Err(error) = self.tree.insert(path, At { entry: self.entries.len(), is_tail }) {
+            panic!("the route {path:?}: {error}");
+        }
+    }
+
+    fn enter(&mut self, path: &str, pattern: &'static Pattern, target: Target) -> usize {
+        self.entries.push(Entry { path: path.to_string(), pattern, target });
+        self.entries.len() - 1
+    }
+
+    #[track_caller]
+    fn insert_below(&mut self, prefix: &str, target: Target) {
+        let path = format!("{prefix}/{{*rest}}");
+        if !prefix.is_empty() {
+            self.insert(prefix, false);
+        }
+        self.insert(&format!("{prefix}/"), false);
+        self.insert(&path, true);
+        self.enter(&path, Pattern::of(&path, true), target);
+    }
+
+    /// Our patterns say where we are from now on.
+    fn set_prefix(&mut self, prefix: &str) {
+        for entry in &mut self.entries {
+            let is_mount = !matches!(entry.target, Target::Route(_));
+            let whole = format!("{prefix}{}", entry.pattern.text);
+            entry.pattern = Pattern::of(&whole, is_mount);
+            if let Target::Nested(router) = &mut entry.target {
+                router.set_prefix(prefix);
+            }
+        }
+    }
+
+    /// Answers without the middleware.
+    pub(crate) fn dispatch(&self, request: &mut Request<'_>) -> Response {
+        let path = request.path();
+        let before = request.matched.tail;
+        let tail = match &path[before..] {
+            "" => "/",
+            tail => tail,
+        };
+        request.matched.restart();
+        let Ok(found) = self.tree.at(tail) else {
+            return match &self.fallback {
+                Some(handler) => handler.call(request),
+                None if path == "*" => StatusCode::NO_CONTENT.into_response(),
+                None => StatusCode::NOT_FOUND.into_response(),
+            };
+        };
+        let At { entry, is_tail } = *found.value;
+        let Entry { pattern, target, .. } = &self.entries[entry];
+        request.matched.pattern = Some(pattern);
+        // What a mount has left of the path: nothing or a slash, unless the last parameter says otherwise.
+        let mut rest = path.len() - usize::from(path[before..].ends_with('/'));
+        let count = found.params.len();
+        for (at, (_, value)) in found.params.iter().enumerate() {
+            let start = before + (value.as_ptr().addr() - tail.as_ptr().addr());
+            if is_tail && at + 1 == count {
+                rest = start - 1;
+            } else {
+                request.matched.push(start..start + value.len());
+            }
+        }
+        let handler: &dyn Handler = match target {
+            Target::Route(route) => return route.call(request),
+            Target::Nested(router) => router,
+            Target::Mounted(handler) => &**handler,
+        };
+        let outside = request.matched.enter(rest);
+        let response = handler.call(request);
+        request.matched.leave(outside);
+        response
     }
 
     /// Sets the handler for paths that no route has. Without one they are a 404.
@@ -170,35 +331,43 @@ impl Route {
     }
 }
 
-impl Handler for Router {
-    fn call<'r>(&'r self, request: &mut Request<'r>) -> Response {
-        let Ok(found) = self.tree.at(request.path()) else {
-            return match &self.fallback {
-                Some(handler) => handler.call(request),
-                None if request.path() == "*" => StatusCode::NO_CONTENT.into_response(),
-                None => StatusCode::NOT_FOUND.into_response(),
-            };
-        };
-        request.params = found.params;
-        let (_, route) = &self.routes[*found.value];
+impl Route {
+    fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method();
-        let handler = match route.find(method) {
-            None if *method == Method::HEAD => route.find(&Method::GET),
+        let handler = match self.find(method) {
+            None if *method == Method::HEAD => self.find(&Method::GET),
             handler => handler,
         };
         match handler {
             Some(handler) => handler.call(request),
             None if *method == Method::OPTIONS => {
-                Response::new(StatusCode::NO_CONTENT).header("Allow", &route.allow)
+                Response::new(StatusCode::NO_CONTENT).header("Allow", &self.allow)
             }
-            None => StatusCode::METHOD_NOT_ALLOWED.into_response().header("Allow", &route.allow),
+            None => StatusCode::METHOD_NOT_ALLOWED.into_response().header("Allow", &self.allow),
         }
+    }
+}
+
+impl Handler for Router {
+    fn call(&self, request: &mut Request<'_>) -> Response {
+        if self.layers.is_empty() {
+            return self.dispatch(request);
+        }
+        Next::new(&self.layers, self).run(request)
     }
 }
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.routes.iter().map(|(path, route)| (path, &route.allow))).finish()
+        let entries = self.entries.iter().map(|entry| {
+            let what: &dyn fmt::Debug = match &entry.target {
+                Target::Route(route) => &route.allow,
+                Target::Nested(router) => router,
+                Target::Mounted(_) => &"mounted",
+            };
+            (&entry.path, what)
+        });
+        f.debug_map().entries(entries).finish()
     }
 }
 
@@ -222,6 +391,8 @@ mod tests {
             || Router::new().get("/{a", ok),
             || Router::new().get("/{a}", ok).get("/{b}", ok),
             || Router::new().get("/a", ok).get("/a", ok),
+            || Router::new().get("/a", ok).nest("/a", Router::new()),
+            || Router::new().nest("a", Router::new()),
         ] {
             assert!(std::panic::catch_unwind(make).is_err());
         }
