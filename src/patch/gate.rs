@@ -11,6 +11,7 @@ use std::time::Instant;
 use libc::c_int;
 
 use super::pins::{self, PinKind};
+use super::signals;
 use crate::fiber::Fiber;
 use crate::hub::{self, Hub, Interrupt};
 
@@ -138,6 +139,9 @@ impl Green {
     /// Whether a signal is being handled on this OS thread, as far as that can be seen: more is blocked than the
     /// program has asked for. (A handler of SA_NODEFER that blocks nothing looks like ordinary code.)
     fn in_handler(self) -> bool {
+        if !signals::may_be_handled() {
+            return false;
+        }
         let (now, usual) = (crate::sys::signal::blocked(), self.hub.signals_blocked.get());
         if now & !usual != 0 {
             return true;

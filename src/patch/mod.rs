@@ -54,12 +54,14 @@ mod dns;
 mod epoll;
 mod errno;
 mod fds;
+mod files;
 mod futex;
 mod gate;
 #[cfg(not(target_feature = "crt-static"))]
 mod join;
 mod kernel;
 mod listeners;
+mod locks;
 mod lot;
 mod message;
 mod patience;
@@ -185,6 +187,7 @@ impl Builder {
             ));
         }
         real::find_all();
+        signals::look();
         fds::note_process();
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {

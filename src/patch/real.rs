@@ -214,6 +214,9 @@ real! {
     fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int
         = libc::SYS_fcntl, fd, command, argument;
     fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int;
+    fn flock(fd: c_int, operation: c_int) -> c_int = libc::SYS_flock, fd, operation;
+    fn pread(fd: c_int, buf: *mut c_void, len: size_t, at: libc::off_t) -> ssize_t
+        = libc::SYS_pread64, fd, buf, len, at;
     fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int
         = libc::SYS_ioctl, fd, request, argument;
     // --- readiness ---
@@ -355,6 +358,8 @@ real! {
     ) -> c_int;
     // --- signals ---
     fn pthread_sigmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int;
+    fn sigaction(signal: c_int, action: *const libc::sigaction, old: *mut libc::sigaction) -> c_int;
+    fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t;
     fn sigprocmask(how: c_int, set: *const libc::sigset_t, old: *mut libc::sigset_t) -> c_int
         = libc::SYS_rt_sigprocmask, how, set, old, 8;
     // --- pthread ---

@@ -199,6 +199,11 @@ fn restore(signal: i32, previous: &MaybeUninit<libc::sigaction>) {
 
 /// Runs on any thread at any instruction: atomics and write(2) only. errno stays as it is, since rustix makes the
 /// system call itself.
+/// Whether `handler` is the one of this file.
+pub(crate) fn is_own(handler: usize) -> bool {
+    handler == on_signal as *const () as usize
+}
+
 extern "C" fn on_signal(signal: i32) {
     let bit = 1u64 << index(signal);
     for slot in &TABLE {
