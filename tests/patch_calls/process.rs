@@ -252,8 +252,8 @@ fn by_shell() {
         assert_eq!(libc::WEXITSTATUS(cooperative(|| system(c"sleep 0.1; exit 7"))), 7);
         // SAFETY: null asks whether there is a shell.
         assert_ne!(unsafe { libc::system(ptr::null()) }, 0);
-        let cut = || sward::timeout(50 * TICK, || (system(c"sleep 1"), errno()));
-        assert_eq!(takes(50 * TICK, 900 * TICK, cut), Ok((-1, libc::ETIMEDOUT)));
+        let cut = || sward::timeout(50 * TICK, || (system(c"sleep 4 >&- 2>&-"), errno()));
+        assert_eq!(takes(50 * TICK, 3 * SECOND, cut), Ok((-1, libc::ETIMEDOUT)));
         // SAFETY: two C strings.
         let stream = unsafe { libc::popen(c"sleep 0.1; exit 9".as_ptr(), c"r".as_ptr()) };
         assert!(!stream.is_null());
