@@ -20,6 +20,8 @@ mod flags;
 mod limits;
 #[path = "patch_net/listener.rs"]
 mod listener;
+#[path = "patch_net/locks.rs"]
+mod locks;
 mod patch_support;
 #[path = "patch_net/pipe.rs"]
 mod pipe;
@@ -212,4 +214,21 @@ fn drain(mut from: impl io::Read + 'static) -> thread::LocalJoinHandle<Vec<u8>> 
 
 fn later(since: Instant, at_least: Duration) {
     assert!(since.elapsed() >= at_least, "after {:?} already", since.elapsed());
+}
+
+/// The CPU time of the calling OS thread.
+fn cpu() -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `now`.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Runs `f`, which waits most of its time, and must not spin meanwhile.
+fn idle<T>(f: impl FnOnce() -> T) -> T {
+    let (began, before) = (Instant::now(), cpu());
+    let result = f();
+    let (took, worked) = (began.elapsed(), cpu() - before);
+    assert!(worked < took / 2, "{worked:?} of {took:?}");
+    result
 }

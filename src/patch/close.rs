@@ -8,7 +8,8 @@ use std::ffi::c_ulong;
 use libc::{c_int, c_uint, c_void};
 
 use super::gate::{self, Group};
-use super::{fds, kernel, listeners, real};
+use super::message::answer;
+use super::{fds, kernel, listeners, locks, real};
 
 /// close(2).
 ///
@@ -110,6 +111,10 @@ fn control(fd: c_int, command: c_int, real: impl FnOnce() -> c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: the caller's arguments.
+    if let Some(result) = unsafe { locks::wait_for_record(fd, command, argument) } {
+        return answer(result) as c_int;
+    }
+    // SAFETY: the caller's arguments.
     control(fd, command, || unsafe { real::fcntl(fd, command, argument) })
 }
 
@@ -120,6 +125,10 @@ pub(super) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize
 #[cfg(not(target_feature = "crt-static"))]
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the caller's arguments.
+    if let Some(result) = unsafe { locks::wait_for_record(fd, command, argument) } {
+        return answer(result) as c_int;
+    }
     // SAFETY: the caller's arguments.
     control(fd, command, || unsafe { real::fcntl64(fd, command, argument) })
 }

@@ -209,6 +209,30 @@ pub(super) unsafe fn sendfile(
     unsafe { call!(libc::SYS_sendfile, to, from, offset, len) }
 }
 
+/// pread(2).
+///
+/// # Safety
+/// As the kernel demands of the buffer.
+pub(super) unsafe fn pread(fd: c_int, buf: *mut c_void, len: usize, at: libc::off_t) -> isize {
+    // SAFETY: the caller's duty.
+    unsafe { call!(libc::SYS_pread64, fd, buf, len, at) }
+}
+
+/// flock(2).
+pub(super) fn flock(fd: c_int, operation: c_int) -> isize {
+    // SAFETY: touches no memory.
+    unsafe { call!(libc::SYS_flock, fd, operation, 0) }
+}
+
+/// fcntl(2).
+///
+/// # Safety
+/// As the kernel demands of the argument.
+pub(super) unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> isize {
+    // SAFETY: the caller's duty.
+    unsafe { call!(libc::SYS_fcntl, fd, command, argument) }
+}
+
 /// An option of a socket; `None` if `fd` is none or does not know it. `T` must be what the kernel writes, and be
 /// valid whatever is written.
 fn option<T: Copy>(fd: c_int, name: c_int) -> Option<T> {
@@ -262,7 +286,7 @@ pub(super) fn room(fd: c_int) -> usize {
 /// Whether the number is of an open file.
 pub(super) fn is_open(fd: c_int) -> bool {
     // SAFETY: asks only.
-    (unsafe { call!(libc::SYS_fcntl, fd, libc::F_GETFD, 0) }) >= 0
+    (unsafe { fcntl(fd, libc::F_GETFD, 0) }) >= 0
 }
 
 /// Which of `events` are there now, with errors and hang-ups; 0 if none.

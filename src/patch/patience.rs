@@ -46,6 +46,11 @@ impl Patience {
         Patience { green, fd, what, limit: None, pinned: false, fruitless: 0, nap }
     }
 
+    /// For waits that are not the socket's: neither its mode nor its time-outs are about them.
+    pub(super) fn unlimited(green: Green, fd: c_int) -> Patience {
+        Patience { limit: Some(None), ..Patience::new(green, fd, For::Reading) }
+    }
+
     /// `flag` (MSG_DONTWAIT, RWF_NOWAIT), unless attempts may block.
     #[inline]
     pub(super) fn unless_pinned(&self, flag: c_int) -> c_int {

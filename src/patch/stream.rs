@@ -13,6 +13,7 @@ use libc::{c_int, c_void, iovec, size_t, ssize_t};
 
 use super::buffers::{Buffers, NO_BUFFER};
 use super::fds::{self, Kind};
+use super::files::take_on_pool;
 use super::gate::{self, Green, Group};
 use super::kernel::{self, NameIn, NameOut};
 use super::message::{answer, part};
@@ -220,30 +221,6 @@ unsafe fn put_once(green: Green, fd: c_int, from: Buffers) -> Result<usize, c_in
             return patience.done(n as usize);
         }
         patience.after(-n as c_int)?;
-    }
-}
-
-/// Reads a regular file on the pool; `None`: to be read here.
-///
-/// # Safety
-/// As readv's.
-#[cold]
-unsafe fn take_on_pool(fd: c_int, into: Buffers) -> Taken {
-    let green = gate::green(Group::Files)?;
-    if fds::kind(fd) != Kind::File || !green.may_switch() {
-        return None;
-    }
-    let _errno = super::errno::keep();
-    let list = into.list.expose_provenance();
-    let read = move || {
-        let list = std::ptr::with_exposed_provenance(list);
-        // SAFETY: the caller's buffers, and nobody else's until this is done: masked, so it is waited for.
-        unsafe { kernel::readv(fd, list, into.count, 0) }
-    };
-    match crate::blocking::offload(read, true) {
-        Ok(n) if n >= 0 => Some(Ok(n as usize)),
-        Ok(n) => Some(Err(-n as c_int)),
-        Err(_) => None,
     }
 }
 

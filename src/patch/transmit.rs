@@ -57,7 +57,8 @@ pub(super) unsafe fn transmit(
         }
         done += n as usize;
         // Each zero-copy call is announced on its own when its bytes are free, so one call stays one.
-        if n == 0 || done >= len || flags & libc::MSG_ZEROCOPY != 0 {
+        let enough = n == 0 || done >= len || flags & libc::MSG_ZEROCOPY != 0;
+        if enough || !kernel::is_stream(fd) {
             return patience.done(done);
         }
         // A part is success, and the end of the stream is the next call's to hear, SIGPIPE and all.
@@ -89,7 +90,8 @@ pub(super) unsafe fn transmit_message(
             let buffers = Buffers { list: rest.msg_iov, count: rest.msg_iovlen };
             // SAFETY: as above.
             let all = *len.get_or_insert_with(|| unsafe { buffers.len() });
-            if done >= all || flags & libc::MSG_ZEROCOPY != 0 {
+            let enough = done >= all || flags & libc::MSG_ZEROCOPY != 0;
+            if enough || !kernel::is_stream(fd) {
                 return patience.done(done);
             }
             // SAFETY: as above.

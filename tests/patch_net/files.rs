@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{IoSliceMut, Read, Write};
+use std::os::unix::fs::FileExt;
 
 use super::*;
 
@@ -53,6 +54,11 @@ fn reads_on_the_pool() {
                 }),
                 Err(libc::EISDIR)
             );
+            let mut buf = [0; 4];
+            cooperative(|| {
+                (0..200).for_each(|_| file.read_exact_at(&mut buf, 5).unwrap());
+            });
+            assert_eq!(&buf, b"upon");
             std::fs::remove_file(path).unwrap();
         });
     });

@@ -2,6 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::*;
@@ -148,15 +149,24 @@ fn shutdown_by_a_neighbour_ends_the_read() {
 #[test]
 fn the_end_of_the_peer_gives_the_part_and_then_an_error() {
     alone("stream::the_end_of_the_peer_gives_the_part_and_then_an_error", || {
-        // C programs that handle EPIPE ignore SIGPIPE, as std does; here it would end the process.
+        // A part is success: no SIGPIPE, which would end the process. std ignores it otherwise.
         // SAFETY: changes how a signal is treated.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let part = |n: Result<usize, i32>| assert!(n.is_ok_and(|n| n > 0 && n < BIG), "{n:?}");
         let (a, b) = pair();
-        let sent = while_another(move || drop(b), || send(&a, &pattern(BIG), 0));
-        let n = sent.expect("a part was taken");
-        assert!(n > 0 && n < BIG, "{n}");
+        part(while_another(move || drop(b), || send(&a, &pattern(BIG), 0)));
         let error = send(&a, b"more", libc::MSG_NOSIGNAL).unwrap_err();
         assert!([libc::EPIPE, libc::ECONNRESET].contains(&error), "{error}");
+        let (a, b) = UnixStream::pair().unwrap();
+        part(while_another(move || drop(b), || send(&a, &pattern(BIG), 0)));
+        assert_eq!(send(&a, b"more", libc::MSG_NOSIGNAL), Err(libc::EPIPE));
+        let (mut a, b) = UnixStream::pair().unwrap();
+        let all = pattern(BIG);
+        let parts = [&all[..5], &all[5..]].map(IoSlice::new);
+        part(while_another(
+            move || drop(b),
+            || a.write_vectored(&parts).map_err(|error| error.raw_os_error().unwrap()),
+        ));
     });
 }
 

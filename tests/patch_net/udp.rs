@@ -73,3 +73,22 @@ fn empty_write_is_an_empty_message() {
         assert_eq!(a.recv(&mut [0; 8]).unwrap(), 0);
     });
 }
+
+#[test]
+fn ready_for_ever_and_nothing_to_read() {
+    alone("udp::ready_for_ever_and_nothing_to_read", || {
+        let (a, b) = two();
+        let (level, on) = (libc::IPPROTO_IP, 1_i32);
+        let (at, size) = ((&raw const on).cast(), size_of_val(&on) as libc::socklen_t);
+        // SAFETY: reads `on`.
+        let set = unsafe { libc::setsockopt(b.as_raw_fd(), level, libc::IP_RECVERR, at, size) };
+        assert_eq!(set, 0);
+        drop(a);
+        b.send(b"to nobody").unwrap();
+        assert_eq!(recv(&b, &mut [0; 8], 0), Err(libc::ECONNREFUSED));
+        // Its report stays in the error queue until somebody reads that, and poll says POLLERR all the time.
+        b.set_read_timeout(Some(200 * TICK)).unwrap();
+        assert_eq!(idle(|| recv(&b, &mut [0; 8], 0)), Err(libc::EAGAIN));
+        assert_eq!(recv(&b, &mut [0; 8], libc::MSG_ERRQUEUE), Ok(8));
+    });
+}
