@@ -10,25 +10,44 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The length is not known to the compiler, so that a fortified build takes the checked form. */
-long waits_recv(int fd, size_t length) {
+long waits_recv(int fd) {
+    char byte;
+    return recv(fd, &byte, 1, 0);
+}
+
+long waits_read(int fd) {
+    char byte;
+    return read(fd, &byte, 1);
+}
+
+int waits_poll(int fd) {
+    struct pollfd one = { .fd = fd, .events = POLLIN };
+    return poll(&one, 1, -1);
+}
+
+/* Lengths that the compiler does not know, in buffers that it does: a fortified build calls __recv_chk and the like. */
+long waits_checked_recv(int fd, size_t length) {
     char buffer[64];
     return recv(fd, buffer, length, 0);
 }
 
-long waits_read(int fd, size_t length) {
+long waits_checked_read(int fd, size_t length) {
     char buffer[64];
     return read(fd, buffer, length);
 }
 
-int waits_poll(int fd, int milliseconds) {
-    struct pollfd one = { .fd = fd, .events = POLLIN };
-    return poll(&one, 1, milliseconds);
+int waits_checked_poll(int fd, nfds_t count) {
+    struct pollfd two[2] = { { .fd = fd, .events = POLLIN }, { .fd = -1 } };
+    return poll(two, count, -1);
 }
 
-int waits_sleep(long milliseconds) {
-    struct timespec time = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
+int waits_nanosleep(void) {
+    struct timespec time = { 0, 20 * 1000 * 1000 };
     return nanosleep(&time, NULL);
+}
+
+int waits_usleep(void) {
+    return usleep(20 * 1000);
 }
 
 int waits_resolve(const char *name) {

@@ -1,44 +1,61 @@
 //! What C code waits in: `c/waits.c`, linked into the program and loaded at run time.
 
-use std::ffi::{CStr, c_char, c_int, c_long};
+#[cfg(not(target_feature = "crt-static"))]
+use std::ffi::{CString, c_void};
+use std::ffi::{c_char, c_int, c_long, c_ulong};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 
-use crate::{Checked, ensure, meanwhile, text, when_others_ran};
+use crate::{Checked, ensure, meanwhile, on_the_pool, text, when_others_ran};
 
-/// The functions of `waits.c`.
-#[derive(Clone, Copy)]
-struct Waits {
-    recv: unsafe extern "C" fn(c_int, usize) -> c_long,
-    read: unsafe extern "C" fn(c_int, usize) -> c_long,
-    poll: unsafe extern "C" fn(c_int, c_int) -> c_int,
-    sleep: unsafe extern "C" fn(c_long) -> c_int,
-    resolve: unsafe extern "C" fn(*const c_char) -> c_int,
-    lock: unsafe extern "C" fn() -> c_int,
-    unlock: unsafe extern "C" fn() -> c_int,
+/// Declares the functions of `waits.c`, and where to find them.
+macro_rules! waits {
+    ($($name:ident = $symbol:ident: fn($($arg:ident: $ty:ty),*) -> $ret:ty;)*) => {
+        /// The functions of `waits.c`.
+        #[derive(Clone, Copy)]
+        struct Waits {
+            $($name: unsafe extern "C" fn($($ty),*) -> $ret,)*
+        }
+
+        /// Those in the program.
+        fn linked() -> Waits {
+            unsafe extern "C" {
+                $(fn $symbol($($arg: $ty),*) -> $ret;)*
+            }
+            Waits { $($name: $symbol,)* }
+        }
+
+        /// Those in a library, each as `find` finds it.
+        #[cfg(not(target_feature = "crt-static"))]
+        fn looked_up(find: impl Fn(&str) -> Result<*mut c_void, String>) -> Result<Waits, String> {
+            Ok(Waits {
+                $(
+                    // SAFETY: the type is that of the function of this name in waits.c.
+                    $name: unsafe {
+                        std::mem::transmute::<*mut c_void, unsafe extern "C" fn($($ty),*) -> $ret>(
+                            find(stringify!($symbol))?,
+                        )
+                    },
+                )*
+            })
+        }
+    };
 }
 
-fn linked() -> Waits {
-    unsafe extern "C" {
-        fn waits_recv(fd: c_int, length: usize) -> c_long;
-        fn waits_read(fd: c_int, length: usize) -> c_long;
-        fn waits_poll(fd: c_int, milliseconds: c_int) -> c_int;
-        fn waits_sleep(milliseconds: c_long) -> c_int;
-        fn waits_resolve(name: *const c_char) -> c_int;
-        fn waits_lock() -> c_int;
-        fn waits_unlock() -> c_int;
-    }
-    Waits {
-        recv: waits_recv,
-        read: waits_read,
-        poll: waits_poll,
-        sleep: waits_sleep,
-        resolve: waits_resolve,
-        lock: waits_lock,
-        unlock: waits_unlock,
-    }
+waits! {
+    recv = waits_recv: fn(fd: c_int) -> c_long;
+    read = waits_read: fn(fd: c_int) -> c_long;
+    poll = waits_poll: fn(fd: c_int) -> c_int;
+    checked_recv = waits_checked_recv: fn(fd: c_int, length: usize) -> c_long;
+    checked_read = waits_checked_read: fn(fd: c_int, length: usize) -> c_long;
+    checked_poll = waits_checked_poll: fn(fd: c_int, count: c_ulong) -> c_int;
+    nanosleep = waits_nanosleep: fn() -> c_int;
+    usleep = waits_usleep: fn() -> c_int;
+    resolve = waits_resolve: fn(name: *const c_char) -> c_int;
+    lock = waits_lock: fn() -> c_int;
+    unlock = waits_unlock: fn() -> c_int;
 }
 
 #[cfg(target_feature = "crt-static")]
@@ -47,59 +64,63 @@ fn loaded() -> Result<Waits, String> {
 }
 
 #[cfg(not(target_feature = "crt-static"))]
-#[allow(clippy::missing_transmute_annotations, reason = "the types are those of the fields")]
 fn loaded() -> Result<Waits, String> {
-    let path = std::ffi::CString::new(env!("LOADED")).map_err(text)?;
+    let path = CString::new(env!("LOADED")).map_err(text)?;
     // SAFETY: our own library, which does nothing when it is loaded.
     let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     ensure(!library.is_null(), "cannot be loaded")?;
-    let find = |name: &CStr| {
+    looked_up(|name| {
+        let symbol = CString::new(name).map_err(text)?;
         // SAFETY: the library stays loaded; the name ends with NUL.
-        let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+        let found = unsafe { libc::dlsym(library, symbol.as_ptr()) };
         ensure(!found.is_null(), name).map(|()| found)
-    };
-    macro_rules! take {
-        ($name:literal) => {
-            // SAFETY: the field's type is that of the function in waits.c.
-            unsafe { std::mem::transmute::<*mut libc::c_void, _>(find($name)?) }
-        };
-    }
-    Ok(Waits {
-        recv: take!(c"waits_recv"),
-        read: take!(c"waits_read"),
-        poll: take!(c"waits_poll"),
-        sleep: take!(c"waits_sleep"),
-        resolve: take!(c"waits_resolve"),
-        lock: take!(c"waits_lock"),
-        unlock: take!(c"waits_unlock"),
     })
 }
 
-fn sockets(waits: Waits) -> Checked {
-    let (ours, theirs) = UnixStream::pair().map_err(text)?;
-    let fd = ours.as_raw_fd();
-    // Each call waits for a byte; poll, the last, leaves it where it is.
-    let calls: [(&str, &dyn Fn() -> c_long); 3] = [
-        // SAFETY: the descriptor is open, and the buffer in waits.c holds 64 bytes.
-        ("recv", &|| unsafe { (waits.recv)(fd, 64) }),
-        // SAFETY: as above.
-        ("read", &|| unsafe { (waits.read)(fd, 64) }),
-        // SAFETY: a descriptor and a number.
-        ("poll", &|| unsafe { (waits.poll)(fd, -1) }.into()),
-    ];
+/// Each call waits for a byte on the descriptor, and returns 1.
+fn wait_for_a_byte(calls: &[(&str, &dyn Fn(c_int) -> c_long)]) -> Checked {
     for (name, call) in calls {
-        let mut theirs = theirs.try_clone().map_err(text)?;
+        let (ours, mut theirs) = UnixStream::pair().map_err(text)?;
         let result = meanwhile(|| {
             let writer = when_others_ran(move || theirs.write_all(b"x").expect("it is open"));
-            let result = call();
+            let result = call(ours.as_raw_fd());
             writer.join().map(|()| result).map_err(text)
         });
         let result = result.map_err(|what| format!("{name}: {what}"))??;
         ensure(result == 1, (name, result))?;
     }
-    // SAFETY: a number.
-    let slept = meanwhile(|| unsafe { (waits.sleep)(20) });
-    ensure(slept == Ok(0), ("sleep", slept))
+    Ok(())
+}
+
+fn sockets(waits: Waits) -> Checked {
+    wait_for_a_byte(&[
+        // SAFETY: an open descriptor, here and below.
+        ("recv", &|fd| unsafe { (waits.recv)(fd) }),
+        // SAFETY: as above.
+        ("read", &|fd| unsafe { (waits.read)(fd) }),
+        // SAFETY: as above.
+        ("poll", &|fd| unsafe { (waits.poll)(fd) }.into()),
+    ])
+}
+
+fn fortified(waits: Waits) -> Checked {
+    wait_for_a_byte(&[
+        // SAFETY: an open descriptor; the buffer in waits.c holds 64 bytes.
+        ("__recv_chk", &|fd| unsafe { (waits.checked_recv)(fd, 64) }),
+        // SAFETY: as above.
+        ("__read_chk", &|fd| unsafe { (waits.checked_read)(fd, 64) }),
+        // SAFETY: an open descriptor; waits.c has room for two.
+        ("__poll_chk", &|fd| unsafe { (waits.checked_poll)(fd, 2) }.into()),
+    ])
+}
+
+fn sleeps(waits: Waits) -> Checked {
+    // SAFETY: no arguments.
+    let slept = meanwhile(|| unsafe { (waits.nanosleep)() });
+    ensure(slept == Ok(0), ("nanosleep", slept))?;
+    // SAFETY: no arguments.
+    let slept = meanwhile(|| unsafe { (waits.usleep)() });
+    ensure(slept == Ok(0), ("usleep", slept))
 }
 
 /// An OS thread has the lock until others have run.
@@ -131,31 +152,35 @@ fn mutex(waits: Waits) -> Checked {
 }
 
 fn resolver(waits: Waits) -> Checked {
-    // SAFETY: the name ends with NUL.
-    let error = meanwhile(|| unsafe { (waits.resolve)(c"localhost".as_ptr()) })?;
-    ensure(error == 0, error)
+    // Many times, as in `rust::dns`.
+    on_the_pool(|| {
+        (0..50).try_for_each(|_| {
+            // SAFETY: the name ends with NUL.
+            let error = unsafe { (waits.resolve)(c"localhost".as_ptr()) };
+            ensure(error == 0, error)
+        })
+    })?
 }
 
-pub(crate) fn linked_sockets() -> Checked {
-    sockets(linked())
+/// Each check, on the functions in the program and on those in the library.
+macro_rules! both {
+    ($($check:ident: $linked:ident, $loaded:ident;)*) => {
+        $(
+            pub(crate) fn $linked() -> Checked {
+                $check(linked())
+            }
+
+            pub(crate) fn $loaded() -> Checked {
+                $check(loaded()?)
+            }
+        )*
+    };
 }
 
-pub(crate) fn linked_mutex() -> Checked {
-    mutex(linked())
-}
-
-pub(crate) fn linked_resolver() -> Checked {
-    resolver(linked())
-}
-
-pub(crate) fn loaded_sockets() -> Checked {
-    sockets(loaded()?)
-}
-
-pub(crate) fn loaded_mutex() -> Checked {
-    mutex(loaded()?)
-}
-
-pub(crate) fn loaded_resolver() -> Checked {
-    resolver(loaded()?)
+both! {
+    sockets: linked_sockets, loaded_sockets;
+    fortified: linked_fortified, loaded_fortified;
+    sleeps: linked_sleeps, loaded_sleeps;
+    mutex: linked_mutex, loaded_mutex;
+    resolver: linked_resolver, loaded_resolver;
 }

@@ -27,6 +27,8 @@ const NO_RESOLVER: &str =
     "getaddrinfo is not hooked in a static program: nothing finds glibc's own there";
 const NO_PTHREAD: &str =
     "pthread's functions are not hooked in a static program: nothing finds glibc's own there";
+const NO_CHECKED: &str = "the functions of fortified C are not hooked in a static program";
+const NO_SLEEP: &str = "sleep and usleep are not hooked in a static program; nanosleep is";
 const NO_LOADING: &str = "a static program loads no libraries";
 
 fn main() -> ExitCode {
@@ -54,9 +56,13 @@ fn main() -> ExitCode {
         ("Command", rust::command, None),
         ("timeout into read", rust::timeout, None),
         ("C, linked: sockets", c::linked_sockets, None),
+        ("C, linked: fortified", c::linked_fortified, in_static(NO_CHECKED)),
+        ("C, linked: sleeps", c::linked_sleeps, in_static(NO_SLEEP)),
         ("C, linked: mutex", c::linked_mutex, in_static(NO_PTHREAD)),
         ("C, linked: DNS", c::linked_resolver, in_static(NO_RESOLVER)),
         ("C, loaded: sockets", c::loaded_sockets, in_static(NO_LOADING)),
+        ("C, loaded: fortified", c::loaded_fortified, in_static(NO_LOADING)),
+        ("C, loaded: sleeps", c::loaded_sleeps, in_static(NO_LOADING)),
         ("C, loaded: mutex", c::loaded_mutex, in_static(NO_LOADING)),
         ("C, loaded: DNS", c::loaded_resolver, in_static(NO_LOADING)),
         ("fork and exec, pre_exec", child::pre_exec, None),
@@ -92,7 +98,7 @@ fn alarm(limit: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
         println!("alarm: WRONG: something hangs");
-        std::process::abort();
+        std::process::exit(1);
     });
 }
 
@@ -120,6 +126,33 @@ fn meanwhile<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     over.store(true, SeqCst);
     other.join().map_err(|_| "the other one panicked")?;
     if turns == 0 { Err("nobody else ran meanwhile".into()) } else { Ok(result) }
+}
+
+/// Runs `f`. Fails unless threads of sward's pool have run for it. (They may be done before their caller comes to wait, so
+/// that others run meanwhile is not certain.)
+fn on_the_pool<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    let before = turns_of_the_pool()?;
+    let result = f();
+    if turns_of_the_pool()? == before {
+        Err("the pool had no part in it".into())
+    } else {
+        Ok(result)
+    }
+}
+
+/// How often threads of the pool have had the processor, by the kernel's count.
+fn turns_of_the_pool() -> Result<u64, String> {
+    let mut turns = 0;
+    for task in std::fs::read_dir("/proc/self/task").map_err(text)?.flatten() {
+        // One that has ended since has no status.
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        if status.starts_with("Name:\tsward-blocking") {
+            let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
+            turns +=
+                counts.filter_map(|line| line.split('\t').nth(1)?.parse::<u64>().ok()).sum::<u64>();
+        }
+    }
+    Ok(turns)
 }
 
 /// On an OS thread: `act`, but only when a green thread has run since; or after a while, so that what is not patched
