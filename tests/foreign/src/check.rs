@@ -1,7 +1,8 @@
 //! One test: its body on a green thread of a runtime with one worker and the patch, in a child process with a time
 //! limit. If the body goes wrong, hangs or takes the whole process down, the test says so and shows what was printed.
 //!
-//! `SWARD_FOREIGN=os` runs the same bodies on plain OS threads without the patch, to see that the bodies are right.
+//! `SWARD_FOREIGN=os` runs the same bodies on plain OS threads without the patch, to see that the bodies are right;
+//! `SWARD_FOREIGN=unpatched` on green threads without the patch, to see that they can fail.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Whether the bodies run on plain OS threads.
 pub fn on_os_threads() -> bool {
-    env::var("SWARD_FOREIGN").is_ok_and(|how| how == "os")
+    how() == "os"
+}
+
+fn how() -> String {
+    env::var("SWARD_FOREIGN").unwrap_or_default()
 }
 
 /// A test of the library of `row`.
@@ -80,9 +85,11 @@ impl Check {
             body();
             return println!("{DONE}");
         }
-        // SAFETY: nothing runs yet in this process but this thread and the test runner that waits for it; what the
-        // libraries do with thread-local state is what the tests are about.
-        unsafe { patch::install() }.expect("the patch can be installed");
+        if how() != "unpatched" {
+            // SAFETY: nothing runs yet in this process but this thread and the test runner that waits for it; what
+            // the libraries do with thread-local state is what the tests are about.
+            unsafe { patch::install() }.expect("the patch can be installed");
+        }
         let lag = sward::Builder::new().workers(1).run(|| {
             let (lag, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
             let beat = sward::thread::spawn({

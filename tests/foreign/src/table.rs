@@ -132,7 +132,7 @@ rows! {
         name: "postgres",
         verdict: Verdict::Unsupported,
         because: "tokio inside, in a thread-local of the OS thread: a second call at the same time panics \
-            (\"Cannot start a runtime from within a runtime\")",
+            (\"Cannot start a runtime from within a runtime\"), a second client dropped then aborts",
         instead: "tokio-postgres by `sward::block_on`, or libpq; or `sward::blocking` around each use",
     };
     /// WebSocket.
@@ -180,7 +180,7 @@ rows! {
         verdict: Verdict::Pins,
         because: "it waits for a free connection in parking_lot's `Condvar`: while it does, nobody on the worker can \
             give one back, so `get` ends in its time-out",
-        instead: "as many connections as green threads use at once; or a pool of std's `Mutex` and `Condvar`, as \
+        instead: "as many connections as green threads use at once, and the pool built in `sward::blocking`; or a pool of std's `Mutex` and `Condvar`, as \
             mysql's is",
     };
     /// Locks.

@@ -34,11 +34,11 @@ fn pool(size: u32) -> Pool<Numbers> {
         .unwrap()
 }
 
-/// As many connections as are used at once: nobody waits in it.
+/// As many connections as are used at once, made before, off the worker: nobody waits in it.
 #[test]
 fn enough_connections() {
     Check::of(R2D2).but(Verdict::Cooperative).run(|| {
-        let pool = pool(10);
+        let pool = sward::blocking(|| pool(10));
         timed("10 users of 10 connections, 200 ms each", Duration::from_secs(1), || {
             many(10, move |_| {
                 let connection = pool.get().unwrap();

@@ -30,4 +30,4 @@ fn between_green_threads() {
 }
 
 /// What is said of it.
-const STUCK: &str = "std::sync::mpsc";
+const STUCK: &str = "channel of std or crossbeam";
