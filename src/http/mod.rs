@@ -32,7 +32,7 @@
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, stream, sse, route, router, middleware, error. What moves: link, buffer, connection, answer, state,
-// accept, server.
+// accept, server. Beyond HTTP: upgrade, ws.
 mod accept;
 mod answer;
 mod body;
@@ -57,6 +57,10 @@ mod server;
 mod sse;
 mod state;
 mod stream;
+pub mod testing;
+mod upgrade;
+#[cfg(feature = "ws")]
+pub mod ws;
 
 #[doc(no_inline)]
 pub use http::{Extensions, Method, StatusCode, Version};
@@ -74,3 +78,5 @@ pub use router::{Handler, Router};
 pub use server::{Server, ServerHandle};
 pub use sse::{Sse, SseWriter};
 pub use stream::BodyWriter;
+#[cfg(feature = "ws")]
+pub use ws::WebSocket;
