@@ -83,7 +83,7 @@ fn write_timeout_gives_the_part() {
 #[test]
 fn nonblocking_as_std_sets_it() {
     alone("limits::nonblocking_as_std_sets_it", || {
-        let (a, _b) = pair();
+        let (a, _b) = UnixStream::pair().unwrap();
         a.set_nonblocking(true).unwrap();
         assert_eq!(at_once(|| (&a).read(&mut [0; 8])).unwrap_err().kind(), ErrorKind::WouldBlock);
         let n = at_once(|| send(&a, &pattern(BIG), 0)).unwrap();

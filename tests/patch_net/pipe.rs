@@ -204,25 +204,35 @@ fn terminal() {
 fn writes_to_a_terminal_do_not_switch() {
     alone("pipe::writes_to_a_terminal_do_not_switch", || {
         let (master, slave) = pseudo_terminal();
+        let fd = slave.as_raw_fd();
+        let mode = |nonblocking: i32| {
+            // SAFETY: changes a flag.
+            assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR | nonblocking) }, 0);
+        };
+        // Full, by writes that do not wait. The kernel moves some of it on, a little later.
+        mode(libc::O_NONBLOCK);
+        for _ in 0..5 {
+            let full = at_once(|| {
+                loop {
+                    if let Err(error) = write(fd, &[b'x'; 100]) {
+                        return error;
+                    }
+                }
+            });
+            assert_eq!(full, libc::EAGAIN);
+            thread::sleep(20 * TICK);
+        }
+        mode(0);
         let before = pinned(PinKind::Stdio);
-        let text = vec![b'x'; 1 << 20];
-        let reader = std::thread::spawn(move || {
-            let mut left = 1 << 20;
+        let reads = move || {
             let mut buf = [0; 4096];
-            while left > 0 {
-                left -= read(master.as_raw_fd(), &mut buf).unwrap();
-                std::thread::sleep(TICK / 10);
-            }
-            master
+            // Until the other end is closed.
+            while read(master.as_raw_fd(), &mut buf).is_ok() {}
+        };
+        while_os_thread(reads, || {
+            at_once(|| assert_eq!(write(fd, &[b'x'; 100]), Ok(100)));
+            drop(slave);
         });
-        at_once(|| {
-            let mut done = 0;
-            while done < text.len() {
-                let end = text.len().min(done + 65536);
-                done += write(slave.as_raw_fd(), &text[done..end]).unwrap();
-            }
-        });
-        reader.join().unwrap();
         assert!(pinned(PinKind::Stdio) > before, "a pin is counted");
     });
 }
