@@ -1,6 +1,7 @@
 //! pthread_join: by std's `JoinHandle::join`, and by C's names.
 
 use std::ffi::c_void;
+use std::os::fd::IntoRawFd;
 use std::ptr;
 use std::sync::mpsc;
 
@@ -31,7 +32,7 @@ fn std_threads() {
             42
         });
         // The thread ends only when a green thread of this worker has run.
-        let value = while_another(move || go.send(()).unwrap(), || cooperative(|| os.join()));
+        let value = while_another(move || go.send(()).unwrap(), || os.join());
         assert_eq!(value.unwrap(), 42);
         let os = std::thread::spawn(|| {});
         while !os.is_finished() {
@@ -89,33 +90,39 @@ fn nothing_cuts_it_short() {
     });
 }
 
-extern "C" fn sleep_then_double(millis: *mut c_void) -> *mut c_void {
-    let millis = millis.addr();
-    std::thread::sleep(millis as u32 * TICK);
-    ptr::without_provenance_mut(2 * millis)
+/// Ends when something can be read from the pipe whose number is `argument`.
+extern "C" fn until_told(argument: *mut c_void) -> *mut c_void {
+    let mut byte = 0_u8;
+    let fd = argument.addr() as i32;
+    // SAFETY: room for one byte.
+    assert_eq!(unsafe { libc::read(fd, (&raw mut byte).cast(), 1) }, 1);
+    ptr::without_provenance_mut(42)
 }
 
-fn start(millis: usize) -> pthread_t {
+/// A thread, and what to tell it by.
+fn start() -> (pthread_t, OwnedFd) {
+    let (reader, writer) = pipe();
     let mut thread = 0;
-    let argument = ptr::without_provenance_mut(millis);
-    // SAFETY: a function that takes any word.
-    let error =
-        unsafe { libc::pthread_create(&raw mut thread, ptr::null(), sleep_then_double, argument) };
+    let argument = ptr::without_provenance_mut(reader.into_raw_fd() as usize);
+    // SAFETY: a function that takes a number.
+    let error = unsafe { libc::pthread_create(&raw mut thread, ptr::null(), until_told, argument) };
     assert_eq!(error, 0);
-    thread
+    (thread, writer)
 }
 
 #[test]
 fn by_c() {
     alone("join::by_c", || {
         let mut value = ptr::null_mut();
-        let thread = start(50);
+        let (thread, writer) = start();
         // SAFETY: joined once.
-        let error = cooperative(|| unsafe { libc::pthread_join(thread, &raw mut value) });
-        assert_eq!((error, value.addr()), (0, 100));
-        let thread = start(50);
+        let join = || unsafe { libc::pthread_join(thread, &raw mut value) };
+        assert_eq!(while_another(move || poke(&writer), join), 0);
+        assert_eq!(value.addr(), 42);
+        let (thread, writer) = start();
         // SAFETY: joined once; its value is not wanted.
-        assert_eq!(cooperative(|| unsafe { libc::pthread_join(thread, ptr::null_mut()) }), 0);
+        let join = || unsafe { libc::pthread_join(thread, ptr::null_mut()) };
+        assert_eq!(while_another(move || poke(&writer), join), 0);
         // SAFETY: takes nothing.
         let me = unsafe { libc::pthread_self() };
         // SAFETY: refused.
@@ -133,7 +140,7 @@ fn with_a_limit() {
             let nanos = now.tv_nsec + more * 1_000_000;
             timespec { tv_sec: now.tv_sec + nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 }
         };
-        let thread = start(300);
+        let (thread, writer) = start();
         let mut value = ptr::null_mut();
         let at = soon(libc::CLOCK_REALTIME, 30);
         // SAFETY: not joined yet, and not by this.
@@ -148,7 +155,8 @@ fn with_a_limit() {
         assert_eq!(cooperative(|| clocked(&at, &mut value)), libc::ETIMEDOUT);
         assert_eq!(value, ptr::null_mut());
         let at = soon(clock, 20_000);
-        assert_eq!(cooperative(|| clocked(&at, &mut value)), 0);
-        assert_eq!(value.addr(), 600);
+        let join = || clocked(&at, &mut value);
+        assert_eq!(while_another(move || poke(&writer), join), 0);
+        assert_eq!(value.addr(), 42);
     });
 }

@@ -2,9 +2,10 @@
 
 #![allow(clippy::zombie_processes, reason = "what waits for them is the call under test")]
 
+use std::ffi::{CStr, CString};
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::ptr;
 use std::time::Instant;
 
@@ -78,22 +79,45 @@ fn output() {
     });
 }
 
+/// A child that ends when another green thread lets go of what it reads; `then` is the end of a shell's line.
+struct Told {
+    pid: pid_t,
+    stdin: ChildStdin,
+}
+
+fn told(then: &str) -> Told {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("cat; {then}")]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    Told { pid: pid(&child), stdin: child.stdin.take().unwrap() }
+}
+
+impl Told {
+    /// Makes `call` while another green thread lets this child end.
+    fn during<T>(self, call: impl FnOnce() -> T) -> (pid_t, T) {
+        (self.pid, while_another(move || drop(self.stdin), call))
+    }
+}
+
 #[test]
 fn by_pid() {
     alone("process::by_pid", || {
-        let child = sleeper("0.1");
-        assert_eq!(cooperative(|| waitpid(pid(&child), 0)), (pid(&child), 0));
-        assert_eq!((waitpid(pid(&child), 0).0, errno()), (-1, libc::ECHILD));
-        assert_eq!(pool_threads(), 0, "a pidfd tells");
-        let child = quiet(Command::new("sh").args(["-c", "sleep 0.1; exit 5"]));
+        let child = told("exit 5");
+        let twin = child.pid;
+        let (pid, (got, status)) = child.during(|| waitpid(twin, 0));
+        assert_eq!((got, libc::WEXITSTATUS(status)), (pid, 5));
+        assert_eq!((waitpid(pid, 0).0, errno()), (-1, libc::ECHILD));
+        let child = told("exit 6");
+        let twin = child.pid;
         // SAFETY: all zeroes are valid.
         let mut usage: rusage = unsafe { std::mem::zeroed() };
         let mut status = 0;
         // SAFETY: writes to both.
-        let wait = || unsafe { libc::wait4(pid(&child), &raw mut status, 0, &raw mut usage) };
-        assert_eq!(cooperative(wait), pid(&child));
-        assert_eq!(libc::WEXITSTATUS(status), 5);
+        let wait = || unsafe { libc::wait4(twin, &raw mut status, 0, &raw mut usage) };
+        let (pid, got) = child.during(wait);
+        assert_eq!((got, libc::WEXITSTATUS(status)), (pid, 6));
         assert!(usage.ru_maxrss > 0);
+        assert_eq!(pool_threads(), 0, "a pidfd tells");
     });
 }
 
@@ -106,21 +130,27 @@ fn any_child() {
         let wait3 = || unsafe { wait3(ptr::null_mut(), 0, ptr::null_mut()) };
         let ways: [&dyn Fn() -> pid_t; 4] =
             [&wait, &wait3, &|| waitpid(-1, 0).0, &|| waitpid(0, 0).0];
-        let before = cpu();
         for way in ways {
-            let (late, early) = (sleeper("0.2"), sleeper("0.1"));
-            assert_eq!(cooperative(way), pid(&early));
-            assert_eq!(cooperative(way), pid(&late));
+            let (late, early) = (told("exit"), told("exit"));
+            for child in [early, late] {
+                let (pid, got) = child.during(way);
+                assert_eq!(got, pid);
+            }
             assert_eq!((way(), errno()), (-1, libc::ECHILD));
         }
-        let other = quiet(Command::new("sleep").arg("20").process_group(0));
-        let child = quiet(Command::new("sleep").arg("0.2").process_group(pid(&other)));
-        assert_eq!(cooperative(|| waitpid(-pid(&other), 0).0), pid(&child), "of a group");
-        let spent = cpu() - before;
-        assert!(spent < 300 * TICK, "{spent:?} of CPU time for a wait of 1 s");
+        let leader = quiet(Command::new("sleep").arg("20").process_group(0));
+        let mut member = Command::new("cat");
+        member.stdin(Stdio::piped()).process_group(pid(&leader));
+        let mut member = member.spawn().unwrap();
+        let act = {
+            let stdin = member.stdin.take();
+            move || drop(stdin)
+        };
+        let got = while_another(act, || waitpid(-pid(&leader), 0).0);
+        assert_eq!(got, pid(&member), "of a group");
         // SAFETY: a child that has not been waited for.
-        assert_eq!(unsafe { libc::kill(pid(&other), libc::SIGKILL) }, 0);
-        assert_eq!(waitpid(-1, 0).0, pid(&other));
+        assert_eq!(unsafe { libc::kill(pid(&leader), libc::SIGKILL) }, 0);
+        assert_eq!(waitpid(-1, 0).0, pid(&leader));
         // Two who ask the same, and each gets one.
         let children = [sleeper("0.1"), sleeper("0.2")];
         let waiters = [0; 2].map(|_| thread::spawn(|| waitpid(-1, 0).0));
@@ -144,28 +174,29 @@ fn waitid(kind: idtype_t, id: libc::id_t, options: c_int) -> (c_int, pid_t, c_in
 #[test]
 fn by_waitid() {
     alone("process::by_waitid", || {
-        let child = sleeper("0.1");
-        let wait = |kind, id, options| cooperative(|| waitid(kind, id, options));
-        let ended = (0, pid(&child), libc::CLD_EXITED);
-        assert_eq!(wait(libc::P_PID, child.id(), libc::WEXITED | libc::WNOWAIT), ended);
-        assert_eq!(waitid(libc::P_PID, child.id(), libc::WEXITED), ended);
-        let child = sleeper("0.1");
+        let (child, exited) = (told("exit"), libc::WEXITED);
+        let id = child.pid as libc::id_t;
+        let (pid, seen) = child.during(|| waitid(libc::P_PID, id, exited | libc::WNOWAIT));
+        assert_eq!(seen, (0, pid, libc::CLD_EXITED));
+        assert_eq!(waitid(libc::P_PID, id, exited), seen, "it is still there");
         // SAFETY: our child's.
-        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) } as libc::id_t;
-        assert_eq!(wait(libc::P_PIDFD, pidfd, libc::WEXITED).1, pid(&child));
-        let child = sleeper("0.1");
-        // SAFETY: our child's; the flag is O_NONBLOCK.
-        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), libc::O_NONBLOCK) };
-        let asked = waitid(libc::P_PIDFD, pidfd as libc::id_t, libc::WEXITED);
-        assert_eq!((asked.0, errno()), (-1, libc::EAGAIN));
-        assert_eq!(wait(libc::P_ALL, 0, libc::WEXITED).1, pid(&child));
-        let child = sleeper("0.1");
+        let pidfd =
+            |pid: pid_t, flags: c_int| unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) };
+        let child = told("exit");
+        let by_fd = pidfd(child.pid, 0) as libc::id_t;
+        let (pid, (_, got, _)) = child.during(|| waitid(libc::P_PIDFD, by_fd, exited));
+        assert_eq!(got, pid);
+        let child = told("exit");
+        let by_fd = pidfd(child.pid, libc::O_NONBLOCK) as libc::id_t;
+        assert_eq!((waitid(libc::P_PIDFD, by_fd, exited).0, errno()), (-1, libc::EAGAIN));
+        let (pid, (_, got, _)) = child.during(|| waitid(libc::P_ALL, 0, exited));
+        assert_eq!(got, pid);
+        let child = told("exit");
+        let id = child.pid as libc::id_t;
         // SAFETY: nothing is to be written.
-        let wait =
-            || unsafe { libc::waitid(libc::P_PID, child.id(), ptr::null_mut(), libc::WEXITED) };
-        assert_eq!(cooperative(wait), 0);
-        assert_eq!(waitid(libc::P_PID, child.id(), libc::WEXITED).0, -1);
-        assert_eq!(errno(), libc::ECHILD);
+        let wait = || unsafe { libc::waitid(libc::P_PID, id, ptr::null_mut(), exited) };
+        assert_eq!(child.during(wait).1, 0);
+        assert_eq!((waitid(libc::P_PID, id, exited).0, errno()), (-1, libc::ECHILD));
     });
 }
 
@@ -248,19 +279,32 @@ fn cut_short() {
 fn by_shell() {
     alone("process::by_shell", || {
         // SAFETY: a C string.
-        let system = |command: &'static std::ffi::CStr| unsafe { libc::system(command.as_ptr()) };
-        assert_eq!(libc::WEXITSTATUS(cooperative(|| system(c"sleep 0.1; exit 7"))), 7);
+        let system = |command: &CStr| unsafe { libc::system(command.as_ptr()) };
+        let (command, writer) = until_written("exit 7");
+        let status = while_another(move || drop(writer), || system(&command));
+        assert_eq!(libc::WEXITSTATUS(status), 7);
         // SAFETY: null asks whether there is a shell.
         assert_ne!(unsafe { libc::system(ptr::null()) }, 0);
         let cut = || sward::timeout(50 * TICK, || (system(c"sleep 4 >&- 2>&-"), errno()));
         assert_eq!(takes(50 * TICK, 3 * SECOND, cut), Ok((-1, libc::ETIMEDOUT)));
+        let (command, writer) = until_written("exit 9");
         // SAFETY: two C strings.
-        let stream = unsafe { libc::popen(c"sleep 0.1; exit 9".as_ptr(), c"r".as_ptr()) };
+        let stream = unsafe { libc::popen(command.as_ptr(), c"r".as_ptr()) };
         assert!(!stream.is_null());
         // SAFETY: popen's, and closed once.
-        let status = cooperative(|| unsafe { libc::pclose(stream) });
+        let close = || unsafe { libc::pclose(stream) };
+        let status = while_another(move || drop(writer), close);
         assert_eq!(libc::WEXITSTATUS(status), 9);
     });
+}
+
+/// A shell's line that ends when the pipe's end is dropped.
+fn until_written(then: &str) -> (CString, OwnedFd) {
+    let (reader, writer) = pipe();
+    // SAFETY: takes a number; the copy is not closed at exec.
+    let inherited = unsafe { libc::dup(reader.as_raw_fd()) };
+    let line = format!("cat /proc/self/fd/{inherited} >&-; {then}");
+    (CString::new(line).unwrap(), writer)
 }
 
 /// Killed while the parent reads: both pipes end, and the status says why.
