@@ -326,6 +326,19 @@ pub(crate) fn recv(
     Ok(n)
 }
 
+/// A recv(2) of the caller's own, which gets the flags to pass on: for who takes a buffer only when there is
+/// something to put into it.
+#[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
+pub(crate) fn recv_by<T>(
+    d: &Descriptor,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut(BorrowedFd<'_>, RecvFlags) -> io::Result<T>,
+) -> io::Result<T> {
+    operate(d, Direction::Read, deadline, Plain::Blocks, |may_block| {
+        attempt(d.as_fd(), recv_flags(RecvFlags::empty(), may_block))
+    })
+}
+
 /// send(2). Returns how many bytes were taken.
 #[inline]
 pub(crate) fn send(

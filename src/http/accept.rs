@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use super::connection::{Context, Next, turn};
 use super::link::Link;
 use super::router::Handler;
-use super::state::{Open, OsConnection, State};
+use super::state::{Open, Reachable, Waits};
+use super::upgrade::Upgrade;
 use crate::blocking::os_thread;
 use crate::io::{Descriptor, end_idle, start_when_readable};
 use crate::net::TcpListener;
@@ -104,43 +105,45 @@ impl Connection {
             }
             Next::Nothing => self.wait(socket, deadline),
             Next::Close => {}
+            Next::Upgrade(upgrade) => self.leave_http(socket, upgrade),
         }
+    }
+
+    /// Runs what took the connection over, on this green thread. Never inlined: as above.
+    #[inline(never)]
+    fn leave_http(self, socket: Descriptor, upgrade: Upgrade) {
+        let context = &self.service.context;
+        let reachable = Arc::new(Reachable::new(socket));
+        reachable.set(Waits::Upgraded);
+        let _listed = context.state.list(&reachable);
+        upgrade.run(&Link::new(&reachable.socket, context, None), &context.state.stopping);
     }
 
     /// On an OS thread, from the first request to the last.
     fn serve(self, socket: Descriptor) -> io::Result<()> {
         let Service { context, app } = &*self.service;
         Link::prepare_os(&socket, &context.config)?;
-        let os = Arc::new(OsConnection::new(socket));
-        let listed = Listed { state: &context.state, os: &os };
-        context.state.list_os(os.clone());
+        let os = Arc::new(Reachable::new(socket));
+        let _listed = context.state.list(&os);
         let link = Link::new(&os.socket, context, Some(&os));
         let mut deadline = Link::after(context.config.header_timeout);
         loop {
-            os.set_idle(true);
+            os.set(Waits::ForRequest);
             if context.state.is_stopping() {
                 break;
             }
             match turn(context, &**app, &link, self.peer, deadline) {
                 Next::Idle | Next::Nothing => {}
                 Next::Close => break,
+                Next::Upgrade(upgrade) => {
+                    os.set(Waits::Upgraded);
+                    upgrade.run(&link, &context.state.stopping);
+                    break;
+                }
             }
             deadline = None; // as set on the socket
         }
-        drop(listed);
         Ok(())
-    }
-}
-
-/// Ends the listing of an OS thread's connection, a cancelled one's too.
-struct Listed<'s> {
-    state: &'s State,
-    os: &'s Arc<OsConnection>,
-}
-
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        self.state.forget_os(self.os);
     }
 }
 

@@ -22,14 +22,14 @@ use super::head::{self, Parsed, Refused};
 use super::into_response::IntoResponse;
 use super::link::Link;
 use super::request::Request;
-use super::response::Producer;
+use super::response::{Producer, Takeover};
 use super::router::Handler;
 use super::state::State;
 use super::stream::BodyWriter;
+use super::upgrade::Upgrade;
 use crate::hub::{park, trim};
 
 /// What is to happen with a connection after its turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Everything is answered: wait for the next request. No buffer is held.
     Idle,
@@ -37,6 +37,8 @@ pub(crate) enum Next {
     Nothing,
     /// Close it.
     Close,
+    /// It has left HTTP: run this, then close it.
+    Upgrade(Upgrade),
 }
 
 /// What a turn needs to know of its server.
@@ -71,9 +73,13 @@ pub(crate) fn turn(
         now: None,
     };
     let next = turn.run(deadline);
-    buffer::give_input(turn.input);
     buffer::give_output(turn.out);
+    if let After::Upgrade(takeover) = next {
+        return Next::Upgrade(Upgrade::new(takeover, turn.input, turn.start, turn.end));
+    }
+    buffer::give_input(turn.input);
     match next {
+        After::Upgrade(_) => unreachable!("returned above"),
         After::Idle => Next::Idle,
         After::Nothing => Next::Nothing,
         After::Close => Next::Close,
@@ -97,6 +103,8 @@ enum After {
     Linger,
     /// Reset: the response was cut off.
     Abort,
+    /// The head of a 101 is sent.
+    Upgrade(Takeover),
 }
 
 /// What became of one request.
@@ -112,6 +120,8 @@ enum Step {
     },
     /// The head is in `out`, the body is to be produced.
     Stream { producer: Producer, head_first: bool, exchange: Exchange, linger: bool },
+    /// The head of a 101 is in `out`.
+    Upgrade(Takeover),
 }
 
 struct Turn<'t> {
@@ -178,6 +188,10 @@ impl Turn<'_> {
                         Ok(()) => {}
                         Err(after) => return after,
                     }
+                }
+                Ok(Step::Upgrade(takeover)) => {
+                    let sent = self.flush().is_ok();
+                    return if sent { After::Upgrade(takeover) } else { After::Close };
                 }
                 Ok(Step::Last { linger }) => {
                     let sent = self.flush().is_ok();
@@ -264,20 +278,21 @@ impl Turn<'_> {
         let handled = panic::catch_unwind(AssertUnwindSafe(|| app.call(&mut request)));
         let mut body = request.into_body();
         let panicked = handled.is_err();
-        let response = handled.unwrap_or_else(|payload| {
+        let mut response = handled.unwrap_or_else(|payload| {
             pass_quiet_unwind(payload);
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         });
 
         body.skip(false);
         let is_stream = response.body.bytes().is_none();
+        let takeover = response.take_upgrade();
         let keep_alive = head.keep_alive
             && !panicked
             && !response.close
             && body.can_be_skipped()
             && !(is_stream && (!head.is_11 || !body.is_done()))
             && !context.state.stopping.load(Ordering::Relaxed);
-        let exchange = Exchange::new(&head.method, head.is_11, keep_alive);
+        let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
         let now = *self.now.get_or_insert_with(Instant::now);
         let stream = write_response(body.out(), self.link, response, exchange, now)?;
         if keep_alive {
@@ -292,6 +307,9 @@ impl Turn<'_> {
                 (self.start, self.end) = (start, end);
                 buffer::give_input(before);
             }
+        }
+        if let Some(takeover) = takeover {
+            return Ok(Step::Upgrade(takeover));
         }
         Ok(match stream {
             Some((producer, head_first)) => {
@@ -354,7 +372,7 @@ impl Turn<'_> {
 }
 
 /// Cancellation and elapsed time-outs unwind through handlers; they are not panics of theirs.
-fn pass_quiet_unwind(payload: Box<dyn std::any::Any + Send>) {
+pub(crate) fn pass_quiet_unwind(payload: Box<dyn std::any::Any + Send>) {
     if park::caught(&*payload).is_some() {
         park::pass_on(payload);
     }

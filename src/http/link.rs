@@ -7,13 +7,15 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::buffer;
 use super::config::Config;
 use super::connection::Context;
-use super::state::OsConnection;
+use super::state::{Reachable, Waits};
+use crate::hub;
 use crate::io::{self as sys_io, Descriptor};
 use crate::sys::{self, RecvFlags, SendFlags};
 
@@ -26,7 +28,7 @@ pub(crate) struct Link<'c> {
     /// Set when the server cuts what still runs after its graceful stop.
     cut: &'c AtomicBool,
     /// On an OS thread: where it says whether it is idle.
-    os: Option<&'c OsConnection>,
+    os: Option<&'c Reachable>,
 }
 
 impl<'c> Link<'c> {
@@ -35,7 +37,7 @@ impl<'c> Link<'c> {
     pub(crate) fn new(
         socket: &'c Descriptor,
         context: &'c Context,
-        os: Option<&'c OsConnection>,
+        os: Option<&'c Reachable>,
     ) -> Link<'c> {
         Link { socket, config: &context.config, cut: &context.state.cut, os }
     }
@@ -70,8 +72,22 @@ impl<'c> Link<'c> {
             };
         };
         let received = self.recv(buf, deadline);
-        os.set_idle(false);
+        os.set(Waits::No);
         received.map(Some)
+    }
+
+    /// Reads into a buffer that is taken when there is something to read: who waits holds none. Give it back.
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn recv_lent(&self, deadline: Option<Instant>) -> io::Result<(Vec<u8>, usize)> {
+        self.check()?;
+        sys_io::recv_by(self.socket, deadline, receive_lent).map_err(timed_out)
+    }
+
+    /// The same without waiting: `WouldBlock` if there is nothing.
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn try_recv_lent(&self) -> io::Result<(Vec<u8>, usize)> {
+        self.check()?;
+        receive_lent(self.socket.as_fd(), RecvFlags::DONTWAIT)
     }
 
     /// Sends all of it. The write time-out counts from `now` for the first call to the system, and
@@ -108,7 +124,8 @@ impl<'c> Link<'c> {
     }
 
     fn write_deadline(&self, now: Option<Instant>) -> Option<Instant> {
-        if self.os.is_some() {
+        // Those set on the socket do not bind a green thread that an OS thread shares its WebSocket with.
+        if self.os.is_some() && !hub::is_green() {
             return None;
         }
         now.unwrap_or_else(Instant::now).checked_add(self.config.write_timeout)
@@ -133,7 +150,7 @@ impl<'c> Link<'c> {
             return;
         }
         let deadline = Link::after(TIME);
-        let mut buf = super::buffer::input();
+        let mut buf = buffer::input();
         let mut left = BYTES;
         while let Ok(n @ 1..) = self.recv(&mut buf, deadline) {
             left = left.saturating_sub(n);
@@ -141,13 +158,25 @@ impl<'c> Link<'c> {
                 break;
             }
         }
-        super::buffer::give_input(buf);
+        buffer::give_input(buf);
     }
 
     /// Makes the coming close a reset, so that the client cannot take what it has for the whole.
     pub(crate) fn abort(&self) {
         // OK to ignore: then the socket is gone already.
         let _ = sys::socket::set_reset_on_close(self.socket.as_fd());
+    }
+}
+
+#[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
+fn receive_lent(fd: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<(Vec<u8>, usize)> {
+    let mut buf = buffer::input();
+    match sys::message::recv(fd, &mut buf, flags) {
+        Ok(n) => Ok((buf, n)),
+        Err(error) => {
+            buffer::give_input(buf);
+            Err(error)
+        }
     }
 }
 

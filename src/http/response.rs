@@ -11,9 +11,13 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::stream::BodyWriter;
+use super::upgrade::Upgraded;
 
 /// The closure that writes a streamed body.
 pub(crate) type Producer = Box<dyn FnOnce(&mut BodyWriter<'_>) -> io::Result<()>>;
+
+/// Takes the connection over after the head of a 101.
+pub(crate) type Takeover = Box<dyn FnOnce(Upgraded<'_>)>;
 
 /// A response.
 ///
@@ -59,6 +63,9 @@ pub(crate) enum Body {
         /// Send the head before the producer runs, rather than with what it writes first.
         head_first: bool,
     },
+    /// None: the connection leaves HTTP, if the status is 101.
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who upgrades is a feature"))]
+    Upgrade(Takeover),
 }
 
 impl Response {
@@ -295,6 +302,20 @@ impl Response {
         self
     }
 
+    /// Takes out what is to have the connection. Only with 101: middleware may have changed its mind.
+    pub(crate) fn take_upgrade(&mut self) -> Option<Takeover> {
+        if self.status != StatusCode::SWITCHING_PROTOCOLS {
+            return None;
+        }
+        match std::mem::replace(&mut self.body, Body::Static(b"")) {
+            Body::Upgrade(takeover) => Some(takeover),
+            body => {
+                self.body = body;
+                None
+            }
+        }
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -309,6 +330,7 @@ impl Body {
             Body::Bytes(bytes) => Some(bytes),
             Body::Shared(bytes) => Some(bytes),
             Body::Stream { .. } => None,
+            Body::Upgrade(_) => Some(b""),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a server's parts know of each other while it runs: how many connections are open, whether it is to
-//! stop, and which OS threads' connections can be closed at once because they wait for a request.
+//! stop, and which connections must be reached from elsewhere for that.
 
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -11,7 +13,7 @@ use std::time::Instant;
 use crate::io::Descriptor;
 use crate::net::TcpListener;
 use crate::sync::Mutex;
-use crate::sys::Lock;
+use crate::sys::{self, Lock};
 use crate::wait::Monitor;
 
 /// Shared by a server, its handles and its connections.
@@ -26,8 +28,8 @@ pub(crate) struct State {
     open: Monitor<usize, 2>,
     /// To be closed when the server stops.
     listeners: Mutex<Vec<Arc<TcpListener>>>,
-    /// Connections that OS threads serve.
-    served_by_os: Mutex<HashMap<usize, Arc<OsConnection>>>,
+    /// Connections that OS threads serve, and upgraded ones.
+    reachable: Mutex<HashMap<usize, Arc<Reachable>>>,
 }
 
 /// Queue of `State::open`: acceptors at the connection limit.
@@ -44,7 +46,7 @@ impl State {
             group: GROUPS.fetch_add(1, Ordering::Relaxed),
             open: Monitor::new(0),
             listeners: Mutex::new(Vec::new()),
-            served_by_os: Mutex::new(HashMap::new()),
+            reachable: Mutex::new(HashMap::new()),
         }
     }
 
@@ -107,36 +109,43 @@ impl State {
         listeners.iter().for_each(|listener| listener.0.close());
         drop(listeners);
         self.open.lock().wake_all(BELOW_LIMIT);
-        for connection in self.os_connections() {
-            if *connection.idle.lock() {
-                connection.socket.close();
-            }
+        for connection in self.all_reachable() {
+            connection.end();
         }
     }
 
     /// Ends the graceful stop: what still runs fails at its next I/O, or in the one it waits in.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
-        for connection in self.os_connections() {
+        for connection in self.all_reachable() {
             connection.socket.close();
         }
     }
 
-    /// Lists a connection that an OS thread serves; [`State::forget_os`] ends that.
-    pub(crate) fn list_os(&self, connection: Arc<OsConnection>) {
-        let key = Arc::as_ptr(&connection).addr();
-        let mut all = self.served_by_os.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        all.insert(key, connection);
+    /// Makes a connection reachable until what this returns is dropped.
+    pub(crate) fn list<'s>(&'s self, connection: &'s Arc<Reachable>) -> Listed<'s> {
+        let key = Arc::as_ptr(connection).addr();
+        let mut all = self.reachable.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.insert(key, connection.clone());
+        Listed { state: self, key }
     }
 
-    pub(crate) fn forget_os(&self, connection: &Arc<OsConnection>) {
-        let mut all = self.served_by_os.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        all.remove(&Arc::as_ptr(connection).addr());
-    }
-
-    fn os_connections(&self) -> Vec<Arc<OsConnection>> {
-        let all = self.served_by_os.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    fn all_reachable(&self) -> Vec<Arc<Reachable>> {
+        let all = self.reachable.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         all.values().cloned().collect()
+    }
+}
+
+/// A connection that is listed; no longer when this is dropped, by an unwind too.
+pub(crate) struct Listed<'s> {
+    state: &'s State,
+    key: usize,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let all = &self.state.reachable;
+        all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&self.key);
     }
 }
 
@@ -155,21 +164,43 @@ impl Drop for Open {
     }
 }
 
-/// A connection that an OS thread serves.
-pub(crate) struct OsConnection {
+/// A connection that the server can reach from elsewhere.
+pub(crate) struct Reachable {
     /// Its socket.
     pub(crate) socket: Descriptor,
-    /// It waits for a request. Whoever sets it looks at `stopping` afterwards, and `stop` sets that
-    /// before it looks here, so one of the two closes the connection.
-    idle: Lock<bool>,
+    /// What it waits for. Whoever sets it looks at `stopping` afterwards, and `stop` sets that before it
+    /// looks here, so one of the two ends the connection.
+    waits: Lock<Waits>,
 }
 
-impl OsConnection {
-    pub(crate) fn new(socket: Descriptor) -> OsConnection {
-        OsConnection { socket, idle: Lock::new(false) }
+/// What the client may send next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Something that is under way.
+    No,
+    /// The next request: the connection can be closed at any time.
+    ForRequest,
+    /// Anything, for it has left HTTP: it is to end its own way.
+    Upgraded,
+}
+
+impl Reachable {
+    pub(crate) fn new(socket: Descriptor) -> Reachable {
+        Reachable { socket, waits: Lock::new(Waits::No) }
     }
 
-    pub(crate) fn set_idle(&self, idle: bool) {
-        *self.idle.lock() = idle;
+    pub(crate) fn set(&self, waits: Waits) {
+        *self.waits.lock() = waits;
+    }
+
+    /// The server stops: a connection without a request closes, and an upgraded one wakes from its read,
+    /// which finds the end of the stream. It can still write, to say that it ends.
+    fn end(&self) {
+        match *self.waits.lock() {
+            Waits::No => {}
+            Waits::ForRequest => self.socket.close(),
+            // OK to ignore the error: then the connection is gone already.
+            Waits::Upgraded => drop(sys::socket::shutdown(self.socket.as_fd(), Shutdown::Read)),
+        }
     }
 }
