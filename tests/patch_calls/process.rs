@@ -39,19 +39,22 @@ fn waitpid(pid: pid_t, options: c_int) -> (pid_t, c_int) {
 #[test]
 fn fifty_of_a_second() {
     alone("process::fifty_of_a_second", || {
-        let start = Instant::now();
-        let waiters: Vec<_> = (0..50)
-            .map(|_| {
-                thread::spawn(|| {
-                    let began = Instant::now();
-                    assert!(Command::new("sleep").arg("1").status().unwrap().success());
-                    assert!(began.elapsed() >= SECOND);
-                })
-            })
-            .collect();
-        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
-        assert!(start.elapsed() < 3 * SECOND / 2, "took {:?}", start.elapsed());
+        // A machine that is busy with other tests may be slow to start 50 processes: one of three will do. One after
+        // the other they would take 50 s.
+        let attempt = || {
+            let start = Instant::now();
+            let waiters: Vec<_> = (0..50).map(|_| thread::spawn(sleep_a_second)).collect();
+            waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+            start.elapsed() < 3 * SECOND / 2
+        };
+        assert!((0..3).any(|_| attempt()), "never under 1.5 s");
     });
+}
+
+fn sleep_a_second() {
+    let began = Instant::now();
+    assert!(Command::new("sleep").arg("1").status().unwrap().success());
+    assert!(began.elapsed() >= SECOND);
 }
 
 #[test]
