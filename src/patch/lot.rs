@@ -183,7 +183,7 @@ pub(super) fn sleep_after(
     if !queued() {
         if !node.leave(bucket) {
             node.wait(green);
-            wake(address, 1, bits);
+            take_and_grant(address, 1, bits);
         }
         return Slept::Changed;
     }
@@ -229,6 +229,10 @@ pub(super) fn oldest(address: usize) -> Option<u32> {
     if nobody() || !gate::installed(Group::Sync) {
         return None;
     }
+    first(address)
+}
+
+fn first(address: usize) -> Option<u32> {
     let bucket = bucket(address).lock();
     // SAFETY: a queued node is alive, and used under the lock.
     let node = bucket.queue.find(|node| unsafe { (*node).address } == address)?;
@@ -244,6 +248,10 @@ pub(super) fn wake(address: usize, n: usize, bits: u32) -> usize {
         // Not installed: a forked child, whose copy of the locks may be held by nobody that lives here.
         return 0;
     }
+    take_and_grant(address, n, bits)
+}
+
+fn take_and_grant(address: usize, n: usize, bits: u32) -> usize {
     let taken: List<Node> = List::new();
     let mut roused = None;
     {
@@ -314,3 +322,7 @@ pub(super) fn unwatch(address: usize) {
         drop(Counted);
     }
 }
+
+#[cfg(test)]
+#[path = "lot_tests.rs"]
+mod tests;
