@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -40,13 +40,22 @@ pub struct Request<'r> {
     body: Body<'r>,
     /// Who asks.
     peer: SocketAddr,
+    /// The same behind proxies, if middleware found it out.
+    client: Option<IpAddr>,
     /// What middleware left for handlers.
     extensions: Extensions,
 }
 
 impl<'r> Request<'r> {
     pub(crate) fn new(head: &'r Head<'r, 'r>, body: Body<'r>, peer: SocketAddr) -> Request<'r> {
-        Request { head, matched: Matched::default(), body, peer, extensions: Extensions::new() }
+        Request {
+            head,
+            matched: Matched::default(),
+            body,
+            peer,
+            client: None,
+            extensions: Extensions::new(),
+        }
     }
 
     pub(crate) fn into_body(self) -> Body<'r> {
@@ -76,6 +85,16 @@ impl<'r> Request<'r> {
     /// The client's address, or that of the proxy before us.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The client's address: behind proxies what [`TrustedProxies`](super::middleware::TrustedProxies) found, else
+    /// that of [`Request::peer_addr`].
+    pub fn client_addr(&self) -> IpAddr {
+        self.client.unwrap_or_else(|| self.peer.ip().to_canonical())
+    }
+
+    pub(crate) fn set_client(&mut self, client: IpAddr) {
+        self.client = Some(client);
     }
 
     /// The first header with this name (in any case), if it is text.

@@ -286,6 +286,25 @@ impl Response {
         self
     }
 
+    /// Keeps a value until the response is handed over: until its end, if it is a stream or leaves HTTP.
+    pub(crate) fn hold(mut self, value: impl Sized + 'static) -> Response {
+        self.body = match self.body {
+            Body::Stream { producer, head_first } => {
+                let producer = Box::new(move |writer: &mut BodyWriter<'_>| {
+                    let _value = value;
+                    producer(writer)
+                });
+                Body::Stream { producer, head_first }
+            }
+            Body::Upgrade(takeover) => Body::Upgrade(Box::new(move |upgraded| {
+                let _value = value;
+                takeover(upgraded);
+            })),
+            body => body,
+        };
+        self
+    }
+
     /// Sets the status of a response at hand.
     pub fn set_status(&mut self, status: StatusCode) {
         self.status = status;

@@ -3,12 +3,32 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
+mod auth;
+mod concurrency;
+mod cors;
+mod metrics;
+mod proxies;
+mod request_id;
+mod time_limit;
+
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::into_response::IntoResponse;
 use super::request::Request;
 use super::response::Response;
 use super::router::Router;
+use crate::hub::park;
+
+pub use access_log::AccessLog;
+pub use auth::{BasicAuth, BearerAuth, User};
+pub use concurrency::ConcurrencyLimit;
+pub use cors::Cors;
+pub use metrics::Metrics;
+pub use proxies::TrustedProxies;
+pub use request_id::{RequestId, RequestIds};
+pub use time_limit::TimeLimit;
 
 /// What goes around the handlers of a [`Router`]: a function of this shape, or one of the types of
 /// [`middleware`](self). Added by [`Router::with`].
@@ -66,6 +86,26 @@ impl<'n> Next<'n> {
         match self.layers.split_first() {
             Some((first, layers)) => first.call(request, Next { layers, ..self }),
             None => self.router.dispatch(request),
+        }
+    }
+}
+
+/// Runs what is inside, and says how it ended: without a response if it panicked, which goes on afterwards.
+fn watch(
+    request: &mut Request<'_>,
+    next: Next<'_>,
+    seen: impl FnOnce(&Request<'_>, Option<&Response>),
+) -> Response {
+    match catch_unwind(AssertUnwindSafe(|| next.run(request))) {
+        Ok(response) => {
+            seen(request, Some(&response));
+            response
+        }
+        Err(payload) => {
+            // A cancellation looks like a panic here. It is over while `seen` runs, which may wait.
+            let _ = park::caught(&*payload);
+            seen(request, None);
+            park::pass_on(payload)
         }
     }
 }
