@@ -378,6 +378,28 @@ pub(crate) fn send_vectored(
     })
 }
 
+/// sendfile(2): up to `count` bytes at `offset` of a regular file. 0 at the file's end.
+///
+/// No flag for "do not wait" here either: see [`connect`]. Nobody else sends while a file is being sent.
+pub(crate) fn send_file(
+    d: &Descriptor,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    count: usize,
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
+    let plain = !hub::is_green() && deadline.is_none() && !hub::park::os_thread_in_scope();
+    let own_mode = d.settings().nonblocking.load(Ordering::Relaxed);
+    let attempt = |_| sys::file::send_file(d.as_fd(), file, offset, count);
+    if plain || own_mode {
+        return operate(d, Direction::Write, deadline, Plain::Blocks, attempt);
+    }
+    sys::fd::set_nonblocking(d.as_fd(), true)?;
+    let sent = operate(d, Direction::Write, deadline, Plain::Fails, attempt);
+    sys::fd::set_nonblocking(d.as_fd(), false)?;
+    sent
+}
+
 /// recvfrom(2).
 pub(crate) fn recv_from(
     d: &Descriptor,

@@ -25,14 +25,15 @@ pub(crate) fn write_response(
     if !exchange.sends_body(response.status) {
         return Ok(None);
     }
-    match &response.body.bytes() {
-        Some(bytes) if bytes.len() <= COPY => out.extend_from_slice(bytes),
-        Some(bytes) => {
+    match (response.body.bytes(), &response.body) {
+        (Some(bytes), _) if bytes.len() <= COPY => out.extend_from_slice(bytes),
+        (Some(bytes), _) => {
             let sent = link.send_both(out, bytes);
             out.clear();
             sent?;
         }
-        None => {}
+        (None, Body::File(file)) => file.send(link, out)?,
+        (None, _) => {}
     }
     Ok(match response.body {
         Body::Stream { producer, head_first } => Some((producer, head_first)),

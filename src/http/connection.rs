@@ -284,7 +284,7 @@ impl Turn<'_> {
         });
 
         body.skip(false);
-        let is_stream = response.body.bytes().is_none();
+        let is_stream = response.body.len().is_none();
         let takeover = response.take_upgrade();
         let keep_alive = head.keep_alive
             && !panicked

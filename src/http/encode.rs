@@ -56,10 +56,10 @@ pub(crate) fn head(out: &mut Vec<u8>, response: &Response, exchange: Exchange, n
         out.extend_from_slice(b"\r\n");
     }
     if may_have_body(response.status) {
-        match (&response.body, response.body.bytes()) {
-            (_, Some(bytes)) => {
+        match (&response.body, response.body.len()) {
+            (_, Some(len)) => {
                 out.extend_from_slice(b"Content-Length: ");
-                decimal(out, bytes.len());
+                decimal(out, len);
                 out.extend_from_slice(b"\r\n");
             }
             (Body::Stream { .. }, _) if exchange.is_11 => {
@@ -89,7 +89,7 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn decimal(out: &mut Vec<u8>, mut n: usize) {
+fn decimal(out: &mut Vec<u8>, mut n: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for n in [0, 9, 10, 99, 12345, usize::MAX] {
+        for n in [0, 9, 10, 99, 12345, u64::MAX] {
             let mut out = Vec::new();
             decimal(&mut out, n);
             assert_eq!(out, n.to_string().as_bytes());

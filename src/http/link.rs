@@ -103,6 +103,29 @@ impl<'c> Link<'c> {
         Ok(())
     }
 
+    /// Sends all of it, and says to the kernel that a file follows, which may share its last packet.
+    pub(crate) fn send_more(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.check()?;
+            let deadline = self.write_deadline(None);
+            let n = sys_io::send(self.socket, bytes, SendFlags::MORE, deadline);
+            bytes = &bytes[n.map_err(timed_out)?..];
+        }
+        Ok(())
+    }
+
+    /// Sends up to `count` bytes of a file; 0 if it ends before them.
+    pub(crate) fn send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        count: usize,
+    ) -> io::Result<usize> {
+        self.check()?;
+        let deadline = self.write_deadline(None);
+        sys_io::send_file(self.socket, file, offset, count, deadline).map_err(timed_out)
+    }
+
     /// Sends `first`, then `second`, in one call to the system if the socket takes it.
     pub(crate) fn send_both(&self, first: &[u8], second: &[u8]) -> io::Result<()> {
         self.check()?;

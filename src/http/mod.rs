@@ -22,9 +22,9 @@
 //!
 //! What it does: keep-alive, pipelining, chunked bodies both ways, `HEAD`, `Expect: 100-continue` (answered
 //! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
-//! row might read differently. A handler that panics answers 500, and the server goes on.
+//! row might read differently. A handler that panics answers 500, and the server goes on. [`ServeDir`] serves files.
 //!
-//! What it does not do yet: TLS, WebSocket, HTTP/2, compression, files, multipart forms.
+//! What it does not do yet: TLS, WebSocket, HTTP/2, compression, multipart forms.
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
@@ -32,8 +32,9 @@
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, stream, sse, route, router, middleware, error. What moves: link, buffer, connection, answer, state,
-// accept, server. Beyond HTTP: upgrade, ws.
+// accept, server. Beyond HTTP: upgrade, ws. Files: accept_encoding, files, file_body.
 mod accept;
+mod accept_encoding;
 mod answer;
 mod body;
 mod buffer;
@@ -44,6 +45,8 @@ mod date;
 mod encode;
 mod error;
 mod event;
+mod file_body;
+mod files;
 mod head;
 mod into_response;
 mod link;
@@ -69,6 +72,7 @@ pub use body::Body;
 pub use config::Config;
 pub use error::Error;
 pub use event::Event;
+pub use files::{ServeDir, ServeFile};
 pub use into_response::{Html, IntoResponse, Json};
 pub use middleware::{Middleware, Next};
 pub use mode::{Mode, ParseModeError};

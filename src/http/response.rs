@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
+use super::file_body::FileBody;
 use super::stream::BodyWriter;
 use super::upgrade::Upgraded;
 
@@ -56,6 +57,8 @@ pub(crate) enum Body {
     Bytes(Vec<u8>),
     /// Bytes shared with other responses.
     Shared(Arc<[u8]>),
+    /// Of a file, sent from where it is.
+    File(FileBody),
     /// Written piece by piece after the head.
     Stream {
         /// Writes it.
@@ -311,8 +314,8 @@ impl Response {
     }
 
     /// Bytes of the body, unless it is a stream.
-    pub fn body_len(&self) -> Option<usize> {
-        self.body.bytes().map(<[u8]>::len)
+    pub fn body_len(&self) -> Option<u64> {
+        self.body.len()
     }
 
     /// Sets the status.
@@ -342,7 +345,7 @@ impl Response {
 }
 
 impl Body {
-    /// The bytes, unless it is a stream.
+    /// The bytes, if it is in memory.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Body::Static(bytes) => Some(bytes),
@@ -350,6 +353,15 @@ impl Body {
             Body::Shared(bytes) => Some(bytes),
             Body::Stream { .. } => None,
             Body::Upgrade(_) => Some(b""),
+            Body::File(_) => None,
+        }
+    }
+
+    /// Its length, if it is known before it is sent.
+    pub(crate) fn len(&self) -> Option<u64> {
+        match self {
+            Body::File(file) => Some(file.len()),
+            other => other.bytes().map(|bytes| bytes.len() as u64),
         }
     }
 }
@@ -363,8 +375,8 @@ impl fmt::Debug for Response {
         let mut f = f.debug_struct("Response");
         f.field("status", &self.status);
         f.field("headers", &String::from_utf8_lossy(&self.headers));
-        match self.body.bytes() {
-            Some(bytes) => f.field("body_len", &bytes.len()),
+        match self.body.len() {
+            Some(len) => f.field("body_len", &len),
             None => f.field("body", &"stream"),
         };
         f.finish_non_exhaustive()

@@ -12,6 +12,7 @@
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
+pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod memory;

@@ -1,0 +1,118 @@
+//! The body of a response that is (a part of) a file: sent by the kernel from its page cache, never read into memory.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use super::link::Link;
+use crate::sys::file::{self, Patience};
+use crate::{blocking, hub};
+
+/// Stretches of one file, with text around them where there are several.
+#[derive(Debug)]
+pub(crate) struct FileBody {
+    file: Arc<OwnedFd>,
+    /// What is sent, in order.
+    parts: Vec<Part>,
+    /// The length of it all.
+    len: u64,
+}
+
+/// A piece of a [`FileBody`].
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Of the file.
+    Stretch { from: u64, len: u64 },
+    /// What separates stretches.
+    Text(Vec<u8>),
+}
+
+/// At most so much at a time: others of the worker run in between, and a time-out counts anew.
+const STEP: u64 = 256 << 10;
+
+impl FileBody {
+    pub(crate) fn new(file: OwnedFd, parts: Vec<Part>) -> FileBody {
+        let len = parts.iter().map(Part::len).sum();
+        FileBody { file: Arc::new(file), parts, len }
+    }
+
+    /// What Content-Length says.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Sends what is in `out`, the head, and the body behind it. Text at the end may stay in `out`.
+    ///
+    /// # Errors
+    /// If the file has become shorter: then the client gets less than Content-Length says, and the connection must be
+    /// closed, by which it sees that.
+    pub(crate) fn send(&self, link: &Link<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+        for part in &self.parts {
+            match *part {
+                Part::Text(ref text) => out.extend_from_slice(text),
+                Part::Stretch { mut from, mut len } => {
+                    if !out.is_empty() {
+                        link.send_more(out)?;
+                        out.clear();
+                    }
+                    while len > 0 {
+                        let step = len.min(STEP);
+                        self.fetch(from, step)?;
+                        let n = link.send_file(self.file.as_fd(), from, step as usize)?;
+                        if n == 0 {
+                            return Err(shorter());
+                        }
+                        from += n as u64;
+                        len -= n as u64;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that sending these bytes will not wait for the disk, as long as it is a green thread that would: its
+    /// whole worker would wait with it.
+    fn fetch(&self, from: u64, len: u64) -> io::Result<()> {
+        if !hub::is_green() {
+            return Ok(());
+        }
+        let is_cached = |at| match file::read_at(self.file.as_fd(), &mut [0], at, Patience::Cached)
+        {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            other => other.map(|_| true),
+        };
+        // The first and the last byte stand for what is between: files are read in long stretches.
+        if is_cached(from)? && is_cached(from + len - 1)? {
+            return Ok(());
+        }
+        let file = self.file.clone();
+        blocking::run(move || {
+            let mut buf = vec![0; 64 << 10];
+            let (mut at, end) = (from, from + len);
+            while at < end {
+                let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(buf.len());
+                match file::read_at(file.as_fd(), &mut buf[..most], at, Patience::Blocks)? {
+                    0 => break, // sending it will say so
+                    n => at += n as u64,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Part {
+    fn len(&self) -> u64 {
+        match self {
+            Part::Stretch { len, .. } => *len,
+            Part::Text(text) => text.len() as u64,
+        }
+    }
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
+}
