@@ -48,11 +48,11 @@ use sward::thread;
 const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(1);
 /// More than any buffer of the kernel's holds.
-const BIG: usize = 16 << 20;
+const BIG: usize = 8 << 20;
 
 /// Runs `body` on a green thread of the only worker, in a child process, with the patch installed.
 fn alone(name: &str, body: fn()) {
-    case(name, 20 * SECOND, || patched(body));
+    case(name, 60 * SECOND, || patched(body));
 }
 
 /// Runs `f`, and says how often a neighbour on the same worker ran meanwhile, which wants to every millisecond.
@@ -200,7 +200,10 @@ fn set_timeout(fd: &impl AsRawFd, name: i32, timeout: Duration) {
 
 /// Bytes that tell where they were.
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
+    let piece: Vec<u8> = (0..251).collect();
+    let mut all = piece.repeat(len / piece.len() + 1);
+    all.truncate(len);
+    all
 }
 
 /// Reads to the end on a green thread, and gives it to `join`.

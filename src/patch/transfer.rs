@@ -10,7 +10,7 @@ use super::fds::{self, Kind};
 use super::gate::{self, Green, Group};
 use super::message::{answer, part};
 use super::patience::{For, Patience};
-use super::{kernel, listeners, real};
+use super::{kernel, real};
 
 /// sendfile(2) for a green thread, from a file to a socket or pipe: all of it, as the blocking call does.
 ///
@@ -63,7 +63,7 @@ unsafe fn sends_file(
 ) -> Option<Result<usize, c_int>> {
     let green = gate::green(Group::Net)?;
     let waits = matches!(fds::kind(to), Kind::Socket | Kind::Pipe) && fds::kind(from) == Kind::File;
-    if !waits || listeners::wants_nonblocking(to) {
+    if !waits {
         return None;
     }
     // SAFETY: the caller's duty.
@@ -93,16 +93,13 @@ unsafe fn join(
             return None;
         }
         let not_ready = if can_wait(from.0) && kernel::poll(from.0, libc::POLLIN) == 0 {
-            Some((&mut reading, from.0))
+            Some(&mut reading)
         } else if can_wait(to.0) && kernel::poll(to.0, libc::POLLOUT) == 0 {
-            Some((&mut writing, to.0))
+            Some(&mut writing)
         } else {
             None
         };
-        if let Some((patience, fd)) = not_ready {
-            if listeners::wants_nonblocking(fd) {
-                return None;
-            }
+        if let Some(patience) = not_ready {
             if let Err(error) = patience.after(EAGAIN) {
                 return Some(Err(error));
             }

@@ -115,34 +115,43 @@ fn the_next_owner_of_the_number() {
 #[test]
 fn a_number_of_another_kind() {
     alone("close::a_number_of_another_kind", || {
-        let dir = std::env::temp_dir();
-        let path = dir.join(format!("sward-kind-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("sward-kind-{}", std::process::id()));
         std::fs::write(&path, b"file").unwrap();
-        let mut buf = [0; 8];
-        let (a, b) = pipe::ends();
-        let number = a.as_raw_fd();
-        write(b.as_raw_fd(), b"pipe").unwrap();
-        assert_eq!(read(number, &mut buf), Ok(4));
-        let (c, mut d) = UnixStream::pair().unwrap();
         let file = std::fs::File::open(&path).unwrap();
-        // By turns all kinds under one number, in ways that hooks see and in a way that none sees.
-        for turn in [&file as &dyn AsRawFd, &c, &file, &c] {
-            replace_unseen(turn.as_raw_fd(), number);
-            d.write_all(b"sock").unwrap();
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let (pipe, writer) = pipe::ends();
+        let kinds: [&dyn AsRawFd; 3] = [&file, &socket, &pipe];
+        let words = [b"file", b"sock", b"pipe"];
+        let number = file.try_clone().unwrap().into_raw_fd();
+        let expect = |at: usize| {
+            // SAFETY: moves the file's position, if it is the file.
+            unsafe { libc::lseek(number, 0, libc::SEEK_SET) };
+            let mut buf = [0; 8];
+            let mut fill = {
+                let (mut peer, writer) = (peer.try_clone().unwrap(), writer.try_clone().unwrap());
+                move || match at {
+                    0 => {}
+                    1 => peer.write_all(words[1]).unwrap(),
+                    _ => assert_eq!(write(writer.as_raw_fd(), words[2]), Ok(4)),
+                }
+            };
+            fill();
             assert_eq!(read(number, &mut buf), Ok(4));
-            if turn.as_raw_fd() == c.as_raw_fd() {
-                assert_eq!(&buf[..4], b"sock");
-                let act = {
-                    let mut d = d.try_clone().unwrap();
-                    move || d.write_all(b"later").unwrap()
-                };
-                assert_eq!(while_another(act, || read(number, &mut buf)), Ok(5));
-            } else {
-                assert_eq!(&buf[..4], b"file");
-                let mut taken = [0; 4];
-                (&c).read_exact(&mut taken).unwrap();
-                // SAFETY: moves the file's position.
-                unsafe { libc::lseek(number, 0, libc::SEEK_SET) };
+            assert_eq!(&buf[..4], words[at]);
+            if at > 0 {
+                // With a wait.
+                assert_eq!(while_another(fill, || read(number, &mut buf)), Ok(4));
+                assert_eq!(&buf[..4], words[at]);
+            }
+        };
+        for (known, before) in kinds.iter().enumerate() {
+            for (at, after) in kinds.iter().enumerate() {
+                // In a way that hooks see, and in a way that none sees.
+                // SAFETY: the number is ours.
+                assert_eq!(unsafe { libc::dup2(before.as_raw_fd(), number) }, number);
+                expect(known);
+                replace_unseen(after.as_raw_fd(), number);
+                expect(at);
             }
         }
         std::fs::remove_file(path).unwrap();

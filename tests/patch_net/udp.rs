@@ -71,6 +71,11 @@ fn empty_write_is_an_empty_message() {
         let (a, b) = two();
         assert_eq!(write(b.as_raw_fd(), &[]), Ok(0));
         assert_eq!(a.recv(&mut [0; 8]).unwrap(), 0);
+        // Of a list of nothing, the kernel says otherwise.
+        let list = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2];
+        // SAFETY: buffers of nothing.
+        assert_eq!(unsafe { libc::writev(b.as_raw_fd(), list.as_ptr(), 2) }, 0);
+        assert_eq!(recv(&a, &mut [0; 8], libc::MSG_DONTWAIT), Err(libc::EAGAIN));
     });
 }
 
