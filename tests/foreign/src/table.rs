@@ -104,7 +104,7 @@ rows! {
         package: "mysql",
         name: "mysql",
         verdict: Verdict::Cooperative,
-        because: "MariaDB: 50 `SELECT SLEEP(1)` at once; 50 wait for the 10 connections of its pool",
+        because: "MariaDB: 50 `SELECT SLEEP(1)` in under 1.5 s; 50 wait for the 10 connections of its pool",
         instead: "",
     };
     /// PostgreSQL by its C library.
@@ -113,7 +113,7 @@ rows! {
         package: "pq-sys",
         name: "pq-sys (libpq, C)",
         verdict: Verdict::Cooperative,
-        because: "PostgreSQL: 50 `pg_sleep(1)` at once; a notification awaited with `poll`",
+        because: "PostgreSQL: 50 `pg_sleep(1)` in under 1.5 s; a notification awaited with `poll`",
         instead: "",
     };
     /// PostgreSQL by an async crate.
@@ -122,7 +122,7 @@ rows! {
         package: "tokio-postgres",
         name: "tokio-postgres (async only)",
         verdict: Verdict::Cooperative,
-        because: "by `sward::block_on`, its runtime on an OS thread: 50 `pg_sleep(1)` at once",
+        because: "by `sward::block_on`, its runtime on an OS thread: 50 `pg_sleep(1)` in under 1.5 s",
         instead: "",
     };
     /// PostgreSQL by a sync crate with a runtime inside.
@@ -169,7 +169,7 @@ rows! {
         package: "",
         name: "std::process::Command",
         verdict: Verdict::Cooperative,
-        because: "50 times `sleep 1` at once; `output` of 1 MiB; a pipeline",
+        because: "50 times `sleep 1` in under 1.5 s; `output` of 1 MiB; a pipeline",
         instead: "",
     };
     /// A pool.
@@ -202,7 +202,7 @@ rows! {
         verdict: Verdict::Pins,
         because: "`install`, `join` and parallel iterators wait on a latch in a thread-local: correct, but the worker \
             waits too",
-        instead: "`sward::blocking(|| pool.install(..))`; `spawn` and a `sward::sync` channel",
+        instead: "`sward::blocking(|| pool.install(..))`; or `spawn`, and a channel for the result",
     };
     /// Channels.
     CROSSBEAM = Row {

@@ -10,7 +10,7 @@ use foreign::table::COMMAND;
 #[test]
 fn fifty_sleeps() {
     Check::of(COMMAND).run(|| {
-        timed("50 x Command `sleep 1`", Duration::from_millis(2500), || {
+        timed("50 x Command `sleep 1`", Duration::from_millis(1500), || {
             many(50, |_| assert!(Command::new("sleep").arg("1").status().unwrap().success()))
         });
     });
