@@ -24,7 +24,7 @@
 //! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
 //! row might read differently. A handler that panics answers 500, and the server goes on. [`ServeDir`] serves files.
 //!
-//! What it does not do yet: TLS, WebSocket, HTTP/2, compression, multipart forms.
+//! What it does not do yet: TLS, WebSocket, HTTP/2, compression.
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
@@ -41,6 +41,7 @@ mod buffer;
 mod chunked;
 mod config;
 mod connection;
+mod cookie;
 mod date;
 mod encode;
 mod error;
@@ -52,6 +53,7 @@ mod into_response;
 mod link;
 pub mod middleware;
 mod mode;
+mod multipart;
 mod request;
 mod response;
 mod route;
@@ -61,6 +63,7 @@ mod sse;
 mod state;
 mod stream;
 pub mod testing;
+mod typed;
 mod upgrade;
 #[cfg(feature = "ws")]
 pub mod ws;
@@ -70,12 +73,14 @@ pub use http::{Extensions, Method, StatusCode, Version};
 
 pub use body::Body;
 pub use config::Config;
+pub use cookie::{Cookie, SameSite};
 pub use error::Error;
 pub use event::Event;
 pub use files::{ServeDir, ServeFile};
 pub use into_response::{Html, IntoResponse, Json};
 pub use middleware::{Middleware, Next};
 pub use mode::{Mode, ParseModeError};
+pub use multipart::{Multipart, Part};
 pub use request::Request;
 pub use response::Response;
 pub use router::{Handler, Router};

@@ -194,6 +194,11 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// The query as sent: what follows the `?`.
+    pub fn query_str(&self) -> Option<&'r str> {
+        self.head.query
+    }
+
     /// The query, decoded.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'r, str>, Cow<'r, str>)> + use<'r> {
         form_urlencoded::parse(self.head.query.unwrap_or("").as_bytes())
@@ -323,7 +328,7 @@ fn unsupported(expected: &'static str) -> Error {
     Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the Content-Type must be {expected}"))
 }
 
-fn percent_decode(text: &str) -> Result<Cow<'_, str>, Error> {
+pub(crate) fn percent_decode(text: &str) -> Result<Cow<'_, str>, Error> {
     if !text.contains('%') {
         return Ok(Cow::Borrowed(text));
     }

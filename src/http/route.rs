@@ -109,6 +109,17 @@ impl Matched {
         (self.kept, self.tail) = before;
     }
 
+    /// The parameters: names and values, still encoded.
+    pub(crate) fn pairs<'p>(&self, path: &'p str) -> impl Iterator<Item = (&'static str, &'p str)> {
+        let names: &'static [String] = self.pattern.map_or(&[], |pattern| &pattern.names);
+        // As in `get`: aligned at the end.
+        let unnamed = self.count.saturating_sub(names.len());
+        let places = (unnamed..self.count)
+            .filter_map(|at| self.few.get(at).or_else(|| self.more.get(at - FEW)));
+        let values = places.filter_map(move |&(start, end)| path.get(start..end));
+        names[names.len().saturating_sub(self.count)..].iter().map(String::as_str).zip(values)
+    }
+
     /// The parameter with this name; of two, the inner router's.
     pub(crate) fn get<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
         let names = &self.pattern?.names;

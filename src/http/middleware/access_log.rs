@@ -53,7 +53,7 @@ struct Entry<'e> {
     version: &'static str,
     route: Option<&'static str>,
     status: u16,
-    bytes: Option<usize>,
+    bytes: Option<u64>,
     duration_us: u64,
     referer: Option<&'e str>,
     user_agent: Option<&'e str>,
