@@ -165,11 +165,15 @@ static __thread sem_t own_sem;
 void *semaphore_own(void) { return &own_sem; }
 
 static void *posted_by_handler;
+static _Atomic int posts_by_handler;
+
+int semaphore_posts_by_handler(void) { return posts_by_handler; }
 
 static void handler(int signal)
 {
     (void)signal;
     int kept = errno;
+    posts_by_handler++;
     sem_post(posted_by_handler);
     errno = kept;
 }
@@ -179,6 +183,7 @@ void semaphore_post_on_signal(void *sem, int nodefer)
 {
     struct sigaction action = { 0 };
     posted_by_handler = sem;
+    posts_by_handler = 0;
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART | SA_ONSTACK | (nodefer ? SA_NODEFER : 0);
     sigaction(SIGUSR1, &action, 0);

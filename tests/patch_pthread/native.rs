@@ -106,6 +106,7 @@ functions! {
     semaphore_clock(sem: Object, ms: c_int) -> c_int;
     semaphore_own() -> Object;
     semaphore_post_on_signal(sem: Object, nodefer: c_int);
+    semaphore_posts_by_handler() -> c_int;
     thread_id() -> c_int;
     thread_signal(id: c_int);
     once() -> c_int;

