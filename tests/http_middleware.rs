@@ -107,6 +107,26 @@ fn nested_paths(mode: Mode) {
     assert_eq!(status_of(&server.exchange(get_once("/teams/7/nowhere/at/all"))), "404");
 }
 
+fn what_is_nested_at_the_root_gets_the_rest(mode: Mode) {
+    let inner = Router::new()
+        .get("/", |_: &mut Request| "inner root")
+        .get("/b", whoami)
+        .get("/a", |_: &mut Request| "never")
+        .with(trail("i"));
+    let app = Router::new().get("/a", |_: &mut Request| "outer").nest("/", inner).with(trail("o"));
+    let server = serve(mode, app);
+    for (path, body, trail) in [
+        ("/a", "outer", "o"),
+        ("/", "inner root", "io"),
+        ("/b", r#"Some("/b") "/b""#, "io"),
+        ("/c/d", "Not Found", "io"),
+    ] {
+        let text = server.exchange(get_once(path));
+        assert_eq!(body_of(&text), body, "{path}");
+        assert!(text.contains(&format!("\r\nTrail: {trail}\r\n")), "{path}: {text}");
+    }
+}
+
 fn routes_are_known_outside(mode: Mode) {
     let app = Router::new().nest("/a", Router::new().get("/{b}", |_: &mut Request| "x")).with(
         |req: &mut Request, next: Next| {
@@ -137,4 +157,7 @@ macro_rules! in_each_mode {
     };
 }
 
-in_each_mode! { order_and_reach answers_by_itself nested_paths routes_are_known_outside }
+in_each_mode! {
+    order_and_reach answers_by_itself nested_paths what_is_nested_at_the_root_gets_the_rest
+    routes_are_known_outside
+}

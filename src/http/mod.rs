@@ -20,6 +20,9 @@
 //! The same handlers run on green threads, on an OS thread per connection, or on a pool of OS threads:
 //! [`Mode`]. Limits and time-outs are on by default: [`Config`].
 //!
+//! Around handlers goes [`middleware`], yours or what comes with it: logs, ids, CORS, logins, limits, metrics.
+//! [`testing`] calls handlers without a server.
+//!
 //! What it does: keep-alive, pipelining, chunked bodies both ways, `HEAD`, `Expect: 100-continue` (answered
 //! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
 //! row might read differently. A handler that panics answers 500, and the server goes on. [`ServeDir`] serves files.
@@ -31,8 +34,8 @@
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, stream, sse, route, router, middleware, error. What moves: link, buffer, connection, answer, state,
-// accept, server. Beyond HTTP: upgrade, ws. Files: accept_encoding, files, file_body.
+// into_response, stream, sse, route, router, middleware, cookie, multipart, typed, error. What moves: link, buffer,
+// connection, answer, state, accept, server. Beyond HTTP: upgrade, ws. Files: accept_encoding, files, file_body.
 mod accept;
 mod accept_encoding;
 mod answer;

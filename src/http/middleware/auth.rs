@@ -31,7 +31,7 @@ pub struct User(pub String);
 pub struct BasicAuth {
     challenge: String,
     users: Vec<(String, String)>,
-    check: Option<Box<dyn Fn(&str, &str) -> bool + Send + Sync>>,
+    check: Option<CheckPassword>,
 }
 
 /// Lets in who gives a token.
@@ -47,8 +47,14 @@ pub struct BasicAuth {
 pub struct BearerAuth {
     realm: String,
     tokens: Vec<(String, String)>,
-    check: Option<Box<dyn Fn(&str) -> Option<String> + Send + Sync>>,
+    check: Option<CheckToken>,
 }
+
+/// Whether this name has this password.
+type CheckPassword = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
+/// Whose token this is.
+type CheckToken = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 impl BasicAuth {
     /// Lets nobody in yet. Browsers show the realm.
