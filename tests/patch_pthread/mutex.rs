@@ -259,7 +259,8 @@ fn short_holds_do_not_switch() {
         };
         // On a busy machine the holder may be kept from its processor, or be done before we look.
         let rounds: Vec<_> = (0..50).map(|_| round()).collect();
-        assert!(rounds.contains(&(1, 0)), "{rounds:?}");
+        let without = rounds.iter().filter(|round| **round == (1, 0)).count();
+        assert!(without > 15, "{rounds:?}");
     });
 }
 
