@@ -20,6 +20,11 @@ fn start(f: impl FnOnce() + Send + 'static) {
     spawn(fiber, Place::Here).expect("on a worker");
 }
 
+/// Never, if all goes well; but a test that fails should end.
+fn long() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_secs(10))
+}
+
 /// Lets others run until `counter` is there.
 fn reach(counter: &AtomicUsize, value: usize) {
     while counter.load(Ordering::SeqCst) < value {
@@ -88,7 +93,7 @@ fn wakes_whom_it_should() {
             [(0, one, 1), (1, two, 1), (2, one, 2), (3, one, 1), (4, one, 3), (5, one, 1)]
         {
             start(move || {
-                assert_eq!(sleep(green(), address, bits, None, || true), Slept::Woken);
+                assert_eq!(sleep(green(), address, bits, long(), || true), Slept::Woken);
                 ORDER.lock().push(id);
             });
             yield_now();
@@ -116,7 +121,7 @@ fn hands_on_what_it_does_not_use() {
             // Another is behind us when a wake comes that is for us.
             let queued = || {
                 start(move || {
-                    assert_eq!(sleep(green(), address, 1, None, || true), Slept::Woken);
+                    assert_eq!(sleep(green(), address, 1, long(), || true), Slept::Woken);
                     WOKEN.fetch_add(1, Ordering::SeqCst);
                 });
                 yield_now();
