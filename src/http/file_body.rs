@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -101,6 +101,59 @@ impl FileBody {
             }
             Ok(())
         })
+    }
+    /// Up to `len` bytes at `from`, read into memory: less only at the file's end. Waits for the disk if need be, but no
+    /// worker does.
+    pub(crate) fn read(&self, from: u64, len: usize) -> io::Result<Vec<u8>> {
+        let read = move |file: &OwnedFd, patience| -> io::Result<Vec<u8>> {
+            let mut bytes = vec![0; len];
+            let mut filled = 0;
+            while filled < len {
+                match file::read_at(
+                    file.as_fd(),
+                    &mut bytes[filled..],
+                    from + filled as u64,
+                    patience,
+                )? {
+                    0 => break,
+                    n => filled += n,
+                }
+            }
+            bytes.truncate(filled);
+            Ok(bytes)
+        };
+        if hub::is_green() {
+            match read(&self.file, Patience::Cached) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let file = self.file.clone();
+                    return blocking::run(move || read(&file, Patience::Blocks));
+                }
+                done => return done,
+            }
+        }
+        read(&self.file, Patience::Blocks)
+    }
+
+    /// Writes it to somebody who does more with it than pass it on.
+    #[cfg_attr(not(feature = "compression"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
+        for part in &self.parts {
+            match *part {
+                Part::Text(ref text) => out.write_all(text)?,
+                Part::Stretch { mut from, mut len } => {
+                    while len > 0 {
+                        let bytes = self.read(from, len.min(64 << 10) as usize)?;
+                        if bytes.is_empty() {
+                            return Err(shorter());
+                        }
+                        out.write_all(&bytes)?;
+                        from += bytes.len() as u64;
+                        len -= bytes.len() as u64;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@
 //! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
 //! row might read differently. A handler that panics answers 500, and the server goes on. [`ServeDir`] serves files.
 //!
-//! What it does not do yet: TLS, WebSocket, HTTP/2, compression.
+//! What it does not do yet: TLS, WebSocket, HTTP/2.
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
@@ -35,7 +35,7 @@
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, stream, sse, route, router, middleware, cookie, multipart, typed, error. What moves: link, buffer,
-// connection, answer, state, accept, server. Beyond HTTP: upgrade, ws. Files: accept_encoding, files, file_body.
+// connection, answer, state, accept, server. Beyond HTTP: upgrade, ws. Files: accept_encoding, files, file_body, gzip.
 mod accept;
 mod accept_encoding;
 mod answer;
@@ -51,6 +51,8 @@ mod error;
 mod event;
 mod file_body;
 mod files;
+#[cfg(feature = "compression")]
+mod gzip;
 mod head;
 mod into_response;
 mod link;

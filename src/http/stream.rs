@@ -11,6 +11,18 @@ use super::buffer;
 use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
 use super::link::Link;
 
+/// Changes what a body's producer writes into what is sent.
+pub(crate) trait Coder {
+    /// Takes bytes, and appends what is ready to `out`.
+    fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>);
+
+    /// Appends everything that was written and is not out yet.
+    fn flush(&mut self, out: &mut Vec<u8>);
+
+    /// The same, and the end.
+    fn finish(&mut self, out: &mut Vec<u8>);
+}
+
 /// Writes the body of [`Response::stream`](super::Response::stream).
 ///
 /// Writes are collected and sent by `flush`, or when about 16 KiB have come together.
@@ -28,6 +40,8 @@ pub struct BodyWriter<'c> {
     out: Vec<u8>,
     /// Where the chunk in `out` begins: room for its size, then its data.
     chunk: Option<usize>,
+    /// Stands between what is written and what is collected.
+    coder: Option<Box<dyn Coder>>,
     /// Chunked, rather than until the connection closes.
     chunked: bool,
     /// Something was sent: what fails from now on can no longer become a 500.
@@ -45,7 +59,7 @@ impl<'c> BodyWriter<'c> {
         out: Vec<u8>,
         chunked: bool,
     ) -> BodyWriter<'c> {
-        BodyWriter { link, stopping, out, chunk: None, chunked, begun: false }
+        BodyWriter { link, stopping, out, chunk: None, coder: None, chunked, begun: false }
     }
 
     /// True once the server was told to stop: a stream without an end should end now. It has
@@ -54,8 +68,15 @@ impl<'c> BodyWriter<'c> {
         self.stopping.load(Ordering::Relaxed)
     }
 
+    /// What is written from now on passes through `coder`.
+    #[cfg_attr(not(feature = "compression"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn encode_with(&mut self, coder: Box<dyn Coder>) {
+        self.coder = Some(coder);
+    }
+
     /// Ends the body properly.
     pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.encode(|coder, out| coder.finish(out));
         let from = self.close_chunk();
         if self.chunked {
             self.out.extend_from_slice(LAST_CHUNK);
@@ -76,6 +97,23 @@ impl<'c> BodyWriter<'c> {
         self.out[at + gap..at + SIZE_ROOM].copy_from_slice(&room[gap..]);
         self.out.extend_from_slice(b"\r\n");
         gap
+    }
+
+    fn send_collected(&mut self) -> io::Result<()> {
+        let from = self.close_chunk();
+        self.send(from)
+    }
+
+    /// Collects what the coder, if there is one, makes of it.
+    fn encode(&mut self, how: impl FnOnce(&mut dyn Coder, &mut Vec<u8>)) {
+        if let Some(coder) = &mut self.coder {
+            let mut encoded = buffer::output();
+            how(&mut **coder, &mut encoded);
+            if !encoded.is_empty() {
+                self.collect(&encoded);
+            }
+            buffer::give_output(encoded);
+        }
     }
 
     fn send(&mut self, from: usize) -> io::Result<()> {
@@ -105,9 +143,12 @@ impl Write for BodyWriter<'_> {
         // A chunk of size 0 would end the body.
         if !bytes.is_empty() {
             let n = bytes.len().min(COLLECT);
-            self.collect(&bytes[..n]);
+            match self.coder {
+                Some(_) => self.encode(|coder, out| coder.write(&bytes[..n], out)),
+                None => self.collect(&bytes[..n]),
+            }
             if self.out.len() >= COLLECT {
-                self.flush()?;
+                self.send_collected()?;
             }
             return Ok(n);
         }
@@ -115,8 +156,8 @@ impl Write for BodyWriter<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let from = self.close_chunk();
-        self.send(from)
+        self.encode(|coder, out| coder.flush(out));
+        self.send_collected()
     }
 }
 

@@ -4,8 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use http::{Method, StatusCode};
@@ -17,8 +16,7 @@ use crate::http::file_body::{FileBody, Part};
 use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
-use crate::sys::file::{self, Patience, Stat};
-use crate::{blocking, hub};
+use crate::sys::file::Stat;
 
 /// A file that is there, and how it is to be sent.
 pub(super) struct Chosen<'s> {
@@ -118,17 +116,14 @@ impl Chosen<'_> {
         if len == 0 {
             return response;
         }
+        let file = FileBody::new(self.file, vec![Part::Stretch { from, len }]);
         if !is_read || len > SMALL {
-            let body = FileBody::new(self.file, vec![Part::Stretch { from, len }]);
-            return Response { body: Body::File(body), ..response };
+            return Response { body: Body::File(file), ..response };
         }
-        match bytes(self.file, range) {
-            Ok(Ok(bytes)) => response.body(bytes),
+        match file.read(from, len as usize) {
+            Ok(bytes) if bytes.len() as u64 == len => response.body(bytes),
             // It has become shorter since we looked: the client is to see that the body is cut off.
-            Ok(Err(file)) => {
-                let body = FileBody::new(file, vec![Part::Stretch { from, len }]);
-                Response { body: Body::File(body), ..response }
-            }
+            Ok(_) => Response { body: Body::File(file), ..response },
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
@@ -150,29 +145,6 @@ impl Chosen<'_> {
         let body = Body::File(FileBody::new(self.file, parts));
         let mime = format!("multipart/byteranges; boundary={boundary}");
         Response { body, ..response }.header("Content-Type", mime)
-    }
-}
-
-/// The bytes of a short stretch; the file back if it has not that many.
-fn bytes(file: OwnedFd, range: Range) -> io::Result<Result<Vec<u8>, OwnedFd>> {
-    let read = move |file: &OwnedFd, patience| -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = vec![0; range.len as usize];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let at = range.from + filled as u64;
-            match file::read_at(file.as_fd(), &mut bytes[filled..], at, patience)? {
-                0 => return Ok(None),
-                n => filled += n,
-            }
-        }
-        Ok(Some(bytes))
-    };
-    let at_once = if hub::is_green() { Patience::Cached } else { Patience::Blocks };
-    match read(&file, at_once) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            blocking::run(move || Ok(read(&file, Patience::Blocks)?.ok_or(file)))
-        }
-        other => Ok(other?.ok_or(file)),
     }
 }
 

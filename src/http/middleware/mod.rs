@@ -5,6 +5,8 @@
 
 mod access_log;
 mod auth;
+#[cfg(feature = "compression")]
+mod compression;
 mod concurrency;
 mod cors;
 mod metrics;
@@ -23,6 +25,8 @@ use crate::hub::park;
 
 pub use access_log::AccessLog;
 pub use auth::{BasicAuth, BearerAuth, User};
+#[cfg(feature = "compression")]
+pub use compression::Compression;
 pub use concurrency::ConcurrencyLimit;
 pub use cors::Cors;
 pub use metrics::Metrics;
