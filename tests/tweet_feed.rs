@@ -3,14 +3,17 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+mod http_support;
 #[path = "tweet_feed_support/mod.rs"]
 mod support;
+mod ws_support;
 
 use std::io::Write;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use support::{App, executable, tweet, wait_until};
+use ws_support::Ws;
 
 /// A feed that says nothing by itself, so that only what a test posts is there.
 fn quiet(args: &[&str]) -> App {
@@ -141,6 +144,36 @@ fn api_takes_what_listeners_send() {
     app.api(&json!([tweet("3", "last")]).to_string(), &[("host", "localhost")]);
     assert_eq!(events.next_post().unwrap().1["id"], "3");
     assert_eq!(ids(&app.json("/poll")), ["1", "3"]);
+}
+
+#[test]
+fn websocket_in_every_mode() {
+    for mode in ["green", "threads", "pool:64"] {
+        let mut app = quiet(&["--mode", mode, "--history", "2"]);
+        app.api(&json!([tweet("1", "a"), tweet("2", "b"), tweet("3", "c")]).to_string(), &[]);
+        let mut ws = Ws::connect(app.addr(), "/websocket");
+        let next = |ws: &mut Ws| -> Vec<String> {
+            let (first, payload) = ws.next();
+            assert_eq!(first, 0x81);
+            let posts: Value = serde_json::from_slice(&payload).unwrap();
+            let ids = posts.as_array().unwrap().iter().map(|post| post["id"].as_str().unwrap());
+            ids.map(str::to_owned).collect()
+        };
+        assert_eq!(next(&mut ws), ["3", "2"], "the history, newest first");
+        app.api(&json!([tweet("4", "d"), tweet("5", "e")]).to_string(), &[]);
+        assert_eq!((next(&mut ws), next(&mut ws)), (vec!["4".into()], vec!["5".into()]));
+        // What it says does not matter; that it leaves does.
+        ws.send([ws_support::text("hello?"), ws_support::close(1001)].concat());
+        app.api(&json!([tweet("6", "f")]).to_string(), &[]);
+        assert_eq!(ws.next().0, 0x81);
+        ws.expect_close(1001);
+        ws.expect_end();
+
+        let mut other = Ws::connect(app.addr(), "/websocket");
+        assert_eq!(other.next().0, 0x81);
+        assert!(app.signal("TERM").success());
+        other.expect_close(1001);
+    }
 }
 
 #[test]

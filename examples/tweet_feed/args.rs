@@ -39,9 +39,9 @@ For tests and demonstrations:
   --time-scale F          multiplies all waits of the upstream protocol: keep-alive, stall, back-off
   --help                  this text
 
-Endpoints: / the page, /events (SSE), /poll?cursor= (long poll), POST /api (a JSON array of posts),
-/stats (JSON). The simulator prints its own address; POST /sim/fault there with drop, close, stall,
-garbage, disconnect, split, dup, burst:N, http:CODE or none breaks it on purpose.
+Endpoints: / the page, /events (SSE), /websocket, /poll?cursor= (long poll), POST /api (a JSON array
+of posts), /stats (JSON). The simulator prints its own address; POST /sim/fault there with drop,
+close, stall, garbage, disconnect, split, dup, burst:N, http:CODE or none breaks it on purpose.
 ";
 
 #[derive(Clone, Debug, PartialEq)]

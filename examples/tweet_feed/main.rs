@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Read in this order: `post.rs` and `parse.rs` (what a post is), `reader.rs` with `source/` (how posts
-//! come in), `feed.rs` (how one encoding reaches everybody), `web.rs` (the page and its endpoints),
+//! come in), `feed.rs` (how one encoding reaches everybody), `web.rs` and `websocket.rs` (the page and its endpoints),
 //! `sim/` (the upstream that makes it all work at home).
 
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod source;
 mod stats;
 mod text;
 mod web;
+mod websocket;
 
 use std::env;
 use std::fs::File;

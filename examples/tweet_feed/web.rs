@@ -1,4 +1,4 @@
-//! The web side: the page and its four endpoints. Every handler is plain blocking code, and the same
+//! The web side: the page and its endpoints. Every handler is plain blocking code, and the same
 //! in all three modes. Posts come from `feed.rs`; the page itself is in `page/`.
 
 #![forbid(unsafe_code)]
@@ -15,7 +15,7 @@ use sward::pubsub::{RecvError, Subscriber};
 use sward::sync::Mutex;
 
 use crate::feed::{Feed, json_of};
-use crate::{parse, stats};
+use crate::{parse, stats, websocket};
 
 /// How often an idle stream says that it is there, for the proxies on the way.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -50,7 +50,8 @@ pub(crate) fn routes(web: Web) -> Router {
         .replace("{{source}}", web.source)
         .replace("{{keep}}", &web.keep.to_string());
     let web = Arc::new(web);
-    let (events, polls, api, numbers) = (web.clone(), web.clone(), web.clone(), web);
+    let (events, sockets, polls) = (web.clone(), web.clone(), web.clone());
+    let (api, numbers) = (web.clone(), web);
     Router::new()
         .get("/", move |_: &mut Request<'_>| {
             Response::html(page.as_str())
@@ -64,6 +65,7 @@ pub(crate) fn routes(web: Web) -> Router {
             asset("text/javascript; charset=utf-8", include_str!("page/feed.js"))
         })
         .get("/events", move |req: &mut Request<'_>| events.events(req))
+        .get("/websocket", move |req: &mut Request<'_>| websocket::answer(&sockets.feed, req))
         .get("/poll", move |req: &mut Request<'_>| polls.poll(req))
         .post("/api", move |req: &mut Request<'_>| api.api(req))
         .get("/stats", move |_: &mut Request<'_>| numbers.stats())

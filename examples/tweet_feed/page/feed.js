@@ -1,4 +1,4 @@
-// The page's behaviour. Posts come over EventSource and are shown as text: every node is built with
+// The page's behaviour. Posts come over EventSource (or, with ?transport=ws, a WebSocket) and are shown as text: every node is built with
 // textContent, nothing from the network is ever parsed as HTML.
 "use strict";
 
@@ -266,6 +266,7 @@ function connect() {
   clearTimeout(connection.timer);
   connection.due = 0;
   if (connection.source) connection.source.close();
+  if (new URL(location.href).searchParams.get("transport") === "ws") return connectSocket();
   const query = connection.lastId ? "?last_event_id=" + encodeURIComponent(connection.lastId) : "";
   const source = connection.source = new EventSource("/events" + query);
   source.addEventListener("open", () => { connection.tries = 0; state("live"); poll(); });
@@ -274,16 +275,29 @@ function connect() {
     try { arrive(JSON.parse(event.data)); } catch (error) { console.warn("not a post", error); }
   });
   source.addEventListener("lagged", (event) => gap(Number(JSON.parse(event.data).missed) || 0));
-  // The browser's own retry never slows down, so we close and come back by our own clock:
-  // half a second at first, half as long again each time, ten seconds at most, with some jitter.
-  source.addEventListener("error", () => {
-    source.close();
-    if (source !== connection.source) return;
-    const wait = Math.min(10000, 500 * 1.5 ** connection.tries++) * (0.85 + Math.random() * 0.3);
-    connection.due = Date.now() + wait;
-    connection.timer = setTimeout(connect, wait);
-    state("waiting");
+  source.addEventListener("error", () => lost(source));
+}
+
+// The same posts in tweefee's format: arrays, the newest first. It cannot replay; each new connection begins with
+// the whole history, of which `seen` keeps what is here already.
+function connectSocket() {
+  const source = connection.source = new WebSocket(location.origin.replace(/^http/, "ws") + "/websocket");
+  source.addEventListener("open", () => { connection.tries = 0; state("live"); poll(); });
+  source.addEventListener("message", (event) => {
+    try { JSON.parse(event.data).reverse().forEach(arrive); } catch (error) { console.warn("not posts", error); }
   });
+  source.addEventListener("close", () => lost(source));
+}
+
+// The browser's own retry never slows down, so we close and come back by our own clock:
+// half a second at first, half as long again each time, ten seconds at most, with some jitter.
+function lost(source) {
+  source.close();
+  if (source !== connection.source) return;
+  const wait = Math.min(10000, 500 * 1.5 ** connection.tries++) * (0.85 + Math.random() * 0.3);
+  connection.due = Date.now() + wait;
+  connection.timer = setTimeout(connect, wait);
+  state("waiting");
 }
 window.addEventListener("online", connect);
 setInterval(() => { if (connection.name === "waiting") state(); }, 500);

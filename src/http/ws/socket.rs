@@ -41,11 +41,13 @@ use crate::http::upgrade::Upgraded;
 ///             Err(RecvError::Closed) => return Ok(()),
 ///             Err(_) => {}
 ///         }
-///         match ws.try_read() {
-///             Ok(None) => return Ok(()),
-///             Ok(Some(_)) => {}
-///             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-///             Err(error) => return Err(error),
+///         loop {
+///             match ws.try_read() {
+///                 Ok(Some(message)) => println!("{message:?}"),
+///                 Ok(None) => return Ok(()),
+///                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+///                 Err(error) => return Err(error),
+///             }
 ///         }
 ///     }
 /// }
@@ -174,8 +176,8 @@ impl WebSocket<'_> {
         self.incoming.read(&self.shared)
     }
 
-    /// The next message if it has come. For a loop that mostly sends: call it now and then, so that pings
-    /// are answered and a client that closed or fell silent is noticed.
+    /// The next message if it has come. For a loop that mostly sends: call it now and then, until it says
+    /// `WouldBlock`, so that pings are answered and a client that closed or fell silent is noticed.
     ///
     /// # Errors
     ///
