@@ -27,7 +27,9 @@
 //! when the handler reads the body), HTTP/1.0, graceful stop. It is strict with requests that two servers in a
 //! row might read differently. A handler that panics answers 500, and the server goes on. [`ServeDir`] serves files.
 //!
-//! What it does not do yet: TLS, WebSocket, HTTP/2.
+//! WebSockets are in `http::ws`, with feature `ws`.
+//!
+//! What it does not do yet: TLS, HTTP/2.
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
