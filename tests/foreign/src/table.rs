@@ -88,6 +88,16 @@ rows! {
         because: "50 requests of 200 ms at once; its time-out",
         instead: "",
     };
+    /// HTTP by a sync crate with a runtime on a thread of its own.
+    REQWEST = Row {
+        module: "reqwest_blocking",
+        package: "reqwest",
+        name: "reqwest::blocking",
+        verdict: Verdict::Cooperative,
+        because: "its runtime has an OS thread of its own, green threads only wait for it: one client, 50 requests of \
+            200 ms at once; its time-out",
+        instead: "",
+    };
     /// The server of its name.
     REDIS = Row {
         module: "redis_server",

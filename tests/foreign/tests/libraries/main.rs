@@ -15,6 +15,7 @@ mod postgres_sync;
 mod r2d2_pool;
 mod rayon_pool;
 mod redis_server;
+mod reqwest_blocking;
 mod std_mpsc;
 mod table;
 mod tls;
