@@ -86,6 +86,18 @@ pub(super) unsafe extern "C" fn accept(
     addr: *mut sockaddr,
     len: *mut socklen_t,
 ) -> c_int {
+    if !gate::concerns([Group::Net]) && !listeners::any() {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::accept(fd, addr, len) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { accept_patched(fd, addr, len) }
+}
+
+/// # Safety
+/// As accept's.
+#[inline(never)]
+unsafe fn accept_patched(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int {
     if let Some(green) = gate::green(Group::Net) {
         // SAFETY: the caller's arguments.
         if let Some(result) = unsafe { admit(green, fd, Name { addr, len }, 0) } {
@@ -124,6 +136,23 @@ pub(super) unsafe extern "C" fn accept4(
     len: *mut socklen_t,
     flags: c_int,
 ) -> c_int {
+    if !gate::concerns([Group::Net]) && !listeners::any() {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::accept4(fd, addr, len, flags) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { accept4_patched(fd, addr, len, flags) }
+}
+
+/// # Safety
+/// As accept4's.
+#[inline(never)]
+unsafe fn accept4_patched(
+    fd: c_int,
+    addr: *mut sockaddr,
+    len: *mut socklen_t,
+    flags: c_int,
+) -> c_int {
     if let Some(green) = gate::green(Group::Net) {
         // SAFETY: the caller's arguments.
         if let Some(result) = unsafe { admit(green, fd, Name { addr, len }, flags) } {
@@ -151,6 +180,7 @@ unsafe fn join(green: Green, fd: c_int, name: NameIn) -> Result<usize, c_int> {
         }
         match -result as c_int {
             ..=0 => return Ok(0),
+            // Another thread waited for the same attempt, and was told first.
             EISCONN if waited => return Ok(0),
             // EALREADY: an attempt is under way, ours or an earlier one that was given up. A blocking call waits.
             EINPROGRESS | EALREADY | EINTR if set => {
@@ -184,7 +214,6 @@ unsafe fn join(green: Green, fd: c_int, name: NameIn) -> Result<usize, c_int> {
 pub(super) unsafe extern "C" fn connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
     if let Some(green) = gate::green(Group::Net)
         && !is_nonblocking(fd)
-        && green.may_switch()
     {
         // SAFETY: the caller's arguments.
         return answer(unsafe { join(green, fd, Name { addr, len }) }) as c_int;

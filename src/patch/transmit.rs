@@ -57,8 +57,7 @@ pub(super) unsafe fn transmit(
         }
         done += n as usize;
         // Each zero-copy call is announced on its own when its bytes are free, so one call stays one.
-        let enough = n == 0 || done >= len || flags & libc::MSG_ZEROCOPY != 0;
-        if enough || !kernel::is_stream(fd) {
+        if n == 0 || done >= len || flags & libc::MSG_ZEROCOPY != 0 {
             return patience.done(done);
         }
         // A part is success, and the end of the stream is the next call's to hear, SIGPIPE and all.
@@ -90,8 +89,7 @@ pub(super) unsafe fn transmit_message(
             let buffers = Buffers { list: rest.msg_iov, count: rest.msg_iovlen };
             // SAFETY: as above.
             let all = *len.get_or_insert_with(|| unsafe { buffers.len() });
-            let enough = done >= all || flags & libc::MSG_ZEROCOPY != 0;
-            if enough || !kernel::is_stream(fd) {
+            if done >= all || flags & libc::MSG_ZEROCOPY != 0 {
                 return patience.done(done);
             }
             // SAFETY: as above.

@@ -150,7 +150,7 @@ fn a_number_of_another_kind() {
                 // SAFETY: the number is ours.
                 assert_eq!(unsafe { libc::dup2(before.as_raw_fd(), number) }, number);
                 expect(known);
-                replace_unseen(after.as_raw_fd(), number);
+                unseen(libc::SYS_dup3, after.as_raw_fd(), number, 0);
                 expect(at);
             }
         }
@@ -158,9 +158,32 @@ fn a_number_of_another_kind() {
     });
 }
 
-/// dup3, which no hook sees.
-fn replace_unseen(old: i32, new: i32) {
-    // SAFETY: the number is ours. libc's syscall is hooked for futexes only.
-    let result = unsafe { libc::syscall(libc::SYS_dup3, old, new, 0) };
-    assert_eq!(result, i64::from(new));
+#[test]
+fn a_number_that_is_given_out_again() {
+    alone("close::a_number_that_is_given_out_again", || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let other = listener.as_raw_fd();
+        let _clients = [(); 3].map(|()| TcpStream::connect(addr).unwrap());
+        let gives: [&dyn Fn() -> i32; 3] = [
+            // SAFETY: touches no memory.
+            &|| unsafe { libc::dup(other) },
+            // SAFETY: as above.
+            &|| unsafe { libc::fcntl(other, libc::F_DUPFD_CLOEXEC, 0) },
+            &|| listener.accept().unwrap().0.into_raw_fd(),
+        ];
+        for give in gives {
+            let (a, _b) = UnixStream::pair().unwrap();
+            let _clone = a.try_clone().unwrap();
+            let fd = a.into_raw_fd();
+            let waits = thread::spawn_local(move || read(fd, &mut [0; 8]));
+            thread::sleep(10 * TICK);
+            // Nobody sees it go, but somebody sees it come again.
+            unseen(libc::SYS_close, fd, 0, 0);
+            assert_eq!(give(), fd, "the number is used again");
+            assert_eq!(waits.join().unwrap(), Err(libc::EBADF));
+            // SAFETY: ours.
+            assert_eq!(unsafe { libc::close(fd) }, 0);
+        }
+    });
 }

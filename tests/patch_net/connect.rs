@@ -129,6 +129,39 @@ fn scope_ends_connect_and_it_can_be_taken_up_again() {
 }
 
 #[test]
+fn two_wait_for_one_connection() {
+    alone("connect::two_wait_for_one_connection", || {
+        let (listener, addr, waiting) = busy();
+        let socket = Rc::new(socket(0));
+        let second = {
+            let socket = socket.clone();
+            thread::spawn_local(move || connect(&socket, addr))
+        };
+        let accepting = accept_all(listener);
+        assert_eq!(connect(&socket, addr), Ok(()));
+        assert_eq!(second.join().unwrap(), Ok(()));
+        accepting.cancel();
+        accepting.join().unwrap();
+        drop(waiting);
+    });
+}
+
+#[test]
+fn pinned_connect_waits() {
+    alone("connect::pinned_connect_waits", || {
+        let (listener, addr, waiting) = busy();
+        let accepting = std::thread::spawn(move || {
+            std::thread::sleep(50 * TICK);
+            // Until ours is there, and then for ever: the process ends all the same.
+            while listener.accept().is_ok() {}
+        });
+        let (stream, ran) = beside(|| sward::patch::pinned(|| TcpStream::connect(addr)));
+        assert!(stream.unwrap().peer_addr().is_ok() && ran == 0);
+        drop((accepting, waiting));
+    });
+}
+
+#[test]
 fn nonblocking_connect_does_not_wait() {
     alone("connect::nonblocking_connect_does_not_wait", || {
         let (_listener, addr, _waiting) = busy();

@@ -29,7 +29,7 @@ fn left_alone() {
 
 #[test]
 fn reads_on_the_pool() {
-    case("files::reads_on_the_pool", 60 * SECOND, || {
+    case("files::reads_on_the_pool", LIMIT, || {
         // SAFETY: this test keeps the contract.
         unsafe { sward::patch::Builder::new().files(true).install() }.unwrap();
         sward::Builder::new().workers(1).run(|| {

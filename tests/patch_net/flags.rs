@@ -253,7 +253,7 @@ fn with_buffer_checks() {
 #[test]
 fn buffer_checks_are_made() {
     let (said, ended_well) =
-        match patch_support::attempt("flags::buffer_checks_are_made", 60 * SECOND, || {
+        match patch_support::attempt("flags::buffer_checks_are_made", LIMIT, || {
             patched(|| {
                 let (a, _b) = pair();
                 // SAFETY: the check comes first, and ends the process.

@@ -5,44 +5,6 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 
-/// fcntl(F_SETFL), which no hook sees.
-#[cfg(target_arch = "x86_64")]
-fn set_nonblocking_unseen(fd: i32) {
-    let result: isize;
-    // SAFETY: fcntl of this number touches no memory.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            inlateout("rax") libc::SYS_fcntl as isize => result,
-            in("rdi") fd as isize,
-            in("rsi") libc::F_SETFL as isize,
-            in("rdx") (libc::O_RDWR | libc::O_NONBLOCK) as isize,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    assert_eq!(result, 0);
-}
-
-/// fcntl(F_SETFL), which no hook sees.
-#[cfg(target_arch = "aarch64")]
-fn set_nonblocking_unseen(fd: i32) {
-    let result: isize;
-    // SAFETY: fcntl of this number touches no memory.
-    unsafe {
-        std::arch::asm!(
-            "svc 0",
-            in("x8") libc::SYS_fcntl,
-            inlateout("x0") fd as isize => result,
-            in("x1") libc::F_SETFL as isize,
-            in("x2") (libc::O_RDWR | libc::O_NONBLOCK) as isize,
-            options(nostack),
-        );
-    }
-    assert_eq!(result, 0);
-}
-
 #[test]
 fn read_timeout() {
     alone("limits::read_timeout", || {
@@ -103,7 +65,7 @@ fn nonblocking_as_nobody_saw_it_set() {
         assert_eq!(cooperative(|| recv(&a, &mut [0; 8], 0)), Err(libc::EAGAIN));
         // No hook sees this, as with crates that make system calls themselves: the kernel is asked, not a memory.
         let number = a.as_raw_fd();
-        set_nonblocking_unseen(number);
+        unseen(libc::SYS_fcntl, number, libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK);
         assert_eq!(at_once(|| recv(&a, &mut [0; 8], 0)), Err(libc::EAGAIN));
         assert_eq!(at_once(|| read(number, &mut [0; 8])), Err(libc::EAGAIN));
     });

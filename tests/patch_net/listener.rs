@@ -144,6 +144,17 @@ fn the_programs_own_mode_is_kept() {
 }
 
 #[test]
+fn the_mode_is_taken_away_unseen() {
+    alone("listener::the_mode_is_taken_away_unseen", || {
+        let (listener, addr) = listener();
+        while_another(visit(addr), || listener.accept()).unwrap();
+        unseen(libc::SYS_fcntl, listener.as_raw_fd(), libc::F_SETFL, libc::O_RDWR);
+        assert!(!kernel_nonblocking(&listener));
+        while_another(visit(addr), || listener.accept()).unwrap();
+    });
+}
+
+#[test]
 fn time_out_of_a_listener() {
     alone("listener::time_out_of_a_listener", || {
         let (listener, _) = listener();

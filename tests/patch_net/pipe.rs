@@ -13,130 +13,172 @@ pub(crate) fn ends() -> (OwnedFd, OwnedFd) {
     ends.map(opened).into()
 }
 
-#[test]
-fn reading_waits() {
-    alone("pipe::reading_waits", || {
-        let (mut reader, mut writer) = io::pipe().unwrap();
-        let mut buf = [0; 8];
-        let n = while_another(
-            move || writer.write_all(b"hello").unwrap(),
-            || {
-                set_errno(libc::EXDEV);
-                let n = reader.read(&mut buf);
-                assert_eq!(errno(), libc::EXDEV, "success leaves errno alone");
-                n
-            },
-        );
-        assert_eq!((n.unwrap(), &buf[..5]), (5, b"hello".as_slice()));
-        assert_eq!(reader.read(&mut buf).unwrap(), 0, "nobody writes any more");
-    });
+/// A test, also where the kernel does not know RWF_NOWAIT, as old ones do not for pipes: there a filter says so.
+macro_rules! with_and_without_nowait {
+    ($name:ident, $body:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn with() {
+                alone(concat!("pipe::", stringify!($name), "::with"), $body);
+            }
+
+            #[test]
+            fn without() {
+                case(concat!("pipe::", stringify!($name), "::without"), LIMIT, || {
+                    forbid_nowait(libc::EOPNOTSUPP);
+                    patched($body);
+                });
+            }
+        }
+    };
 }
 
-#[test]
-fn one_write_takes_all() {
-    alone("pipe::one_write_takes_all", || {
-        let (reader, writer) = io::pipe().unwrap();
-        let reader = drain(reader);
-        assert_eq!(write(writer.as_raw_fd(), &pattern(BIG)), Ok(BIG));
-        let all = pattern(BIG);
-        let (one, two) = all.split_at(BIG / 3);
-        let parts = [one, &[], two].map(IoSlice::new);
-        assert_eq!((&writer).write_vectored(&parts).unwrap(), BIG);
-        drop(writer);
-        assert!(reader.join().unwrap() == [pattern(BIG), pattern(BIG)].concat());
-    });
+/// From now on RWF_NOWAIT is an error for this thread and those that it starts.
+fn forbid_nowait(error: i32) {
+    let code = |what: u32| what as u16;
+    let load = |at: u32| libc::sock_filter {
+        code: code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS),
+        jt: 0,
+        jf: 0,
+        k: at,
+    };
+    let when = |value: u32, jt: u8, jf: u8| libc::sock_filter {
+        code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
+        jt,
+        jf,
+        k: value,
+    };
+    let end =
+        |k: u32| libc::sock_filter { code: code(libc::BPF_RET | libc::BPF_K), jt: 0, jf: 0, k };
+    let mut program = [
+        load(0), // the number of the call
+        when(libc::SYS_preadv2 as u32, 1, 0),
+        when(libc::SYS_pwritev2 as u32, 0, 2),
+        load(16 + 5 * 8), // its last argument, the flags
+        when(libc::RWF_NOWAIT as u32, 1, 0),
+        end(libc::SECCOMP_RET_ALLOW),
+        end(libc::SECCOMP_RET_ERRNO | error as u32),
+    ];
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: gives up what this process never had.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    let (what, mode) = (libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER);
+    // SAFETY: reads the program.
+    assert_eq!(unsafe { libc::prctl(what, mode, &raw const program) }, 0);
+    let (reader, _writer) = ends();
+    let mut byte = 0_u8;
+    let list = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let (fd, flags) = (reader.as_raw_fd(), libc::RWF_NOWAIT);
+    // SAFETY: room for one.
+    assert_eq!(unsafe { libc::preadv2(fd, &raw const list, 1, -1, flags) }, -1);
+    assert_eq!(errno(), error, "the filter works");
 }
 
-#[test]
-fn small_writes_stay_whole() {
-    alone("pipe::small_writes_stay_whole", || {
-        let (reader, writer) = io::pipe().unwrap();
-        let writer = std::sync::Arc::new(writer);
-        let writers: Vec<_> = (0..4_u8)
-            .map(|n| {
-                let writer = writer.clone();
-                thread::spawn(move || {
-                    for _ in 0..200 {
-                        let record = [n; libc::PIPE_BUF];
-                        assert_eq!(write(writer.as_raw_fd(), &record), Ok(record.len()));
-                    }
-                })
+with_and_without_nowait!(reading_waits, || {
+    let (mut reader, mut writer) = io::pipe().unwrap();
+    let mut buf = [0; 8];
+    let n = while_another(
+        move || writer.write_all(b"hello").unwrap(),
+        || {
+            set_errno(libc::EXDEV);
+            let n = reader.read(&mut buf);
+            assert_eq!(errno(), libc::EXDEV, "success leaves errno alone");
+            n
+        },
+    );
+    assert_eq!((n.unwrap(), &buf[..5]), (5, b"hello".as_slice()));
+    assert_eq!(reader.read(&mut buf).unwrap(), 0, "nobody writes any more");
+});
+
+with_and_without_nowait!(one_write_takes_all, || {
+    let (reader, writer) = io::pipe().unwrap();
+    let reader = drain(reader);
+    assert_eq!(write(writer.as_raw_fd(), &pattern(BIG)), Ok(BIG));
+    let all = pattern(BIG);
+    let (one, two) = all.split_at(BIG / 3);
+    let parts = [one, &[], two].map(IoSlice::new);
+    assert_eq!((&writer).write_vectored(&parts).unwrap(), BIG);
+    drop(writer);
+    assert!(reader.join().unwrap() == [pattern(BIG), pattern(BIG)].concat());
+});
+
+with_and_without_nowait!(small_writes_stay_whole, || {
+    let (reader, writer) = io::pipe().unwrap();
+    let writer = std::sync::Arc::new(writer);
+    let writers: Vec<_> = (0..4_u8)
+        .map(|n| {
+            let writer = writer.clone();
+            thread::spawn(move || {
+                for _ in 0..200 {
+                    let record = [n; libc::PIPE_BUF];
+                    assert_eq!(write(writer.as_raw_fd(), &record), Ok(record.len()));
+                }
             })
-            .collect();
-        drop(writer);
-        let all = drain(reader).join().unwrap();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
-        assert_eq!(all.len(), 800 * libc::PIPE_BUF);
-        for record in all.chunks(libc::PIPE_BUF) {
-            assert!(record.iter().all(|byte| *byte == record[0]), "torn");
-        }
-    });
-}
-
-#[test]
-fn nobody_reads() {
-    alone("pipe::nobody_reads", || {
-        let (reader, writer) = ends();
-        let n = while_another(move || drop(reader), || write(writer.as_raw_fd(), &pattern(BIG)));
-        let n = n.expect("a part was taken");
-        assert!(n > 0 && n < BIG, "{n}");
-        assert_eq!(write(writer.as_raw_fd(), b"x"), Err(libc::EPIPE));
-    });
-}
-
-#[test]
-fn nonblocking() {
-    alone("pipe::nonblocking", || {
-        let (reader, writer) = ends();
-        for end in [&reader, &writer] {
-            let wanted = flags(end) | libc::O_NONBLOCK;
-            // SAFETY: changes a flag.
-            assert_eq!(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, wanted) }, 0);
-        }
-        assert_eq!(at_once(|| read(reader.as_raw_fd(), &mut [0; 8])), Err(libc::EAGAIN));
-        let n = at_once(|| write(writer.as_raw_fd(), &pattern(BIG))).unwrap();
-        assert!(n > 0 && n < BIG, "{n}");
-        assert_eq!(at_once(|| write(writer.as_raw_fd(), b"more")), Err(libc::EAGAIN));
-    });
-}
-
-#[test]
-fn scope_and_cancellation() {
-    alone("pipe::scope_and_cancellation", || {
-        let (reader, writer) = ends();
-        let ended = sward::timeout(20 * TICK, || read(reader.as_raw_fd(), &mut [0; 8])).unwrap();
-        assert_eq!(ended, Err(libc::ETIMEDOUT));
-        let (n, next) = sward::timeout(20 * TICK, || {
-            let n = write(writer.as_raw_fd(), &pattern(BIG));
-            (n, write(writer.as_raw_fd(), b"more"))
         })
-        .unwrap();
-        assert!(n.is_ok_and(|n| n > 0 && n < BIG), "{n:?}");
-        assert_eq!(next, Err(libc::ETIMEDOUT));
-        let waits = thread::spawn_local(move || write(writer.as_raw_fd(), b"more"));
-        thread::sleep(20 * TICK);
-        waits.cancel();
-        assert_eq!(waits.join().unwrap(), Err(libc::ECANCELED));
-    });
-}
+        .collect();
+    drop(writer);
+    let all = drain(reader).join().unwrap();
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    assert_eq!(all.len(), 800 * libc::PIPE_BUF);
+    for record in all.chunks(libc::PIPE_BUF) {
+        assert!(record.iter().all(|byte| *byte == record[0]), "torn");
+    }
+});
 
-#[test]
-fn eventfd() {
-    alone("pipe::eventfd", || {
-        // SAFETY: makes an eventfd.
-        let event = opened(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) });
-        let fd = event.as_raw_fd();
-        let mut buf = [0; 8];
-        let act = move || assert_eq!(write(fd, &7_u64.to_ne_bytes()), Ok(8));
-        assert_eq!(while_another(act, || read(fd, &mut buf)), Ok(8));
-        assert_eq!(u64::from_ne_bytes(buf), 7);
-        assert_eq!(read(fd, &mut [0; 4]), Err(libc::EINVAL), "the kernel's own errors");
-        // Full: a writer waits for a reader.
-        assert_eq!(write(fd, &(u64::MAX - 1).to_ne_bytes()), Ok(8));
-        let act = move || assert_eq!(read(fd, &mut [0; 8]), Ok(8));
-        assert_eq!(while_another(act, || write(fd, &1_u64.to_ne_bytes())), Ok(8));
-    });
-}
+with_and_without_nowait!(nobody_reads, || {
+    let (reader, writer) = ends();
+    let n = while_another(move || drop(reader), || write(writer.as_raw_fd(), &pattern(BIG)));
+    let n = n.expect("a part was taken");
+    assert!(n > 0 && n < BIG, "{n}");
+    assert_eq!(write(writer.as_raw_fd(), b"x"), Err(libc::EPIPE));
+});
+
+with_and_without_nowait!(nonblocking, || {
+    let (reader, writer) = ends();
+    for end in [&reader, &writer] {
+        let wanted = flags(end) | libc::O_NONBLOCK;
+        // SAFETY: changes a flag.
+        assert_eq!(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, wanted) }, 0);
+    }
+    assert_eq!(at_once(|| read(reader.as_raw_fd(), &mut [0; 8])), Err(libc::EAGAIN));
+    let n = at_once(|| write(writer.as_raw_fd(), &pattern(BIG))).unwrap();
+    assert!(n > 0 && n < BIG, "{n}");
+    assert_eq!(at_once(|| write(writer.as_raw_fd(), b"more")), Err(libc::EAGAIN));
+});
+
+with_and_without_nowait!(scope_and_cancellation, || {
+    let (reader, writer) = ends();
+    let ended = sward::timeout(20 * TICK, || read(reader.as_raw_fd(), &mut [0; 8])).unwrap();
+    assert_eq!(ended, Err(libc::ETIMEDOUT));
+    let (n, next) = sward::timeout(20 * TICK, || {
+        let n = write(writer.as_raw_fd(), &pattern(BIG));
+        (n, write(writer.as_raw_fd(), b"more"))
+    })
+    .unwrap();
+    assert!(n.is_ok_and(|n| n > 0 && n < BIG), "{n:?}");
+    assert_eq!(next, Err(libc::ETIMEDOUT));
+    let waits = thread::spawn_local(move || write(writer.as_raw_fd(), b"more"));
+    thread::sleep(20 * TICK);
+    waits.cancel();
+    assert_eq!(waits.join().unwrap(), Err(libc::ECANCELED));
+});
+
+with_and_without_nowait!(eventfd, || {
+    // SAFETY: makes an eventfd.
+    let event = opened(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) });
+    let fd = event.as_raw_fd();
+    let mut buf = [0; 8];
+    let act = move || assert_eq!(write(fd, &7_u64.to_ne_bytes()), Ok(8));
+    assert_eq!(while_another(act, || read(fd, &mut buf)), Ok(8));
+    assert_eq!(u64::from_ne_bytes(buf), 7);
+    // Full: a writer waits for a reader.
+    assert_eq!(write(fd, &(u64::MAX - 1).to_ne_bytes()), Ok(8));
+    let act = move || assert_eq!(read(fd, &mut [0; 8]), Ok(8));
+    assert_eq!(while_another(act, || write(fd, &1_u64.to_ne_bytes())), Ok(8));
+    assert_eq!(read(fd, &mut [0; 4]), Err(libc::EINVAL), "the kernel's own errors");
+});
 
 #[test]
 fn timerfd_and_inotify() {
@@ -294,5 +336,18 @@ fn what_is_borrowed_is_not_closed() {
             while_another(act, || read(reader.as_raw_fd(), &mut [0; 8]))
         });
         assert_eq!(ended.unwrap(), Err(libc::ETIMEDOUT));
+    });
+}
+
+#[test]
+fn ready_and_yet_not() {
+    // As files are whose data have to come from a disk: poll says ready, RWF_NOWAIT says EAGAIN, again and again.
+    case("pipe::ready_and_yet_not", LIMIT, || {
+        forbid_nowait(libc::EAGAIN);
+        patched(|| {
+            let (reader, writer) = ends();
+            let act = move || assert_eq!(write(writer.as_raw_fd(), b"hello"), Ok(5));
+            assert_eq!(while_another(act, || read(reader.as_raw_fd(), &mut [0; 8])), Ok(5));
+        });
     });
 }

@@ -26,6 +26,9 @@ fn receiving_waits() {
         assert_eq!(while_another(poke(b"two"), || a.peek_from(&mut buf)).unwrap(), (3, from));
         assert_eq!(a.recv(&mut buf).unwrap(), 3);
         assert_eq!(while_another(poke(b""), || a.recv_from(&mut buf)).unwrap(), (0, from));
+        let all = libc::MSG_PEEK | libc::MSG_WAITALL;
+        assert_eq!(while_another(poke(b"two"), || super::recv(&a, &mut buf, all)), Ok(3));
+        assert_eq!(a.recv(&mut buf).unwrap(), 3);
         // Too long for the buffer: cut, and one message all the same.
         assert_eq!(while_another(poke(b"far too long"), || a.recv(&mut buf)).unwrap(), 8);
     });
