@@ -132,6 +132,7 @@ pub(super) fn nobody() -> bool {
 /// As [`nobody`], for a caller that has changed the word by an atomic read-modify-write, as pthread's unlocks do: on
 /// x86 that is a full fence already.
 #[inline(always)]
+#[cfg_attr(target_feature = "crt-static", allow(dead_code, reason = "for pthread's hooks"))]
 pub(super) fn nobody_since_swap() -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     fence(Ordering::SeqCst);
@@ -220,11 +221,13 @@ impl Node {
 }
 
 /// Whether a green thread waits at `address`, as of now.
+#[cfg_attr(target_feature = "crt-static", allow(dead_code, reason = "for pthread's hooks"))]
 pub(super) fn is_waited_for(address: usize) -> bool {
     oldest(address).is_some()
 }
 
 /// The bits of the longest waiter at `address`, as of now.
+#[cfg_attr(target_feature = "crt-static", allow(dead_code, reason = "for pthread's hooks"))]
 pub(super) fn oldest(address: usize) -> Option<u32> {
     if nobody() || !gate::installed(Group::Sync) {
         return None;
@@ -232,6 +235,7 @@ pub(super) fn oldest(address: usize) -> Option<u32> {
     first(address)
 }
 
+#[cfg_attr(target_feature = "crt-static", allow(dead_code, reason = "for pthread's hooks"))]
 fn first(address: usize) -> Option<u32> {
     let bucket = bucket(address).lock();
     // SAFETY: a queued node is alive, and used under the lock.
