@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -186,27 +186,37 @@ fn a_thousand_wait_for_one_os_thread() {
 fn polled_when_woken_and_not_otherwise() {
     one_worker(|| {
         let polls = Arc::new(AtomicUsize::new(0));
-        let promise = Promise::new();
-        let (seen, theirs) = (polls.clone(), promise.clone());
+        let (first, second) = (Promise::new(), Promise::new());
+        let (seen, one, two) = (polls.clone(), first.clone(), second.clone());
         let waiter = thread::spawn(move || {
+            let mut both = pin!(async {
+                one.get().await;
+                two.get().await;
+            });
             block_on(poll_fn(|context| {
                 seen.fetch_add(1, SeqCst);
-                theirs.poll(context)
+                both.as_mut().poll(context)
             }));
             // The token given meanwhile was meant for this.
             thread::park();
         });
-        while !promise.is_awaited() {
-            thread::yield_now();
+        for (n, promise) in [first, second].into_iter().enumerate() {
+            while !promise.is_awaited() {
+                thread::yield_now();
+            }
+            for _ in 0..10 {
+                waiter.thread().unpark();
+                thread::yield_now();
+            }
+            assert_eq!(
+                polls.load(SeqCst),
+                n + 1,
+                "neither a token nor an old wake-up is a new one"
+            );
+            promise.keep(());
         }
-        for _ in 0..10 {
-            waiter.thread().unpark();
-            thread::yield_now();
-        }
-        assert_eq!(polls.load(SeqCst), 1, "a token is no wake-up of the future's");
-        promise.keep(());
         waiter.join().unwrap();
-        assert_eq!(polls.load(SeqCst), 2);
+        assert_eq!(polls.load(SeqCst), 3);
     });
 }
 
