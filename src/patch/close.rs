@@ -85,10 +85,22 @@ pub(super) unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: 
     unsafe { real::close_range(first, last, flags) }
 }
 
+/// Whether a command has anything to do with us.
+#[inline(always)]
+fn matters(command: c_int) -> bool {
+    match command {
+        libc::F_GETFL | libc::F_SETFL => listeners::any(),
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => gate::installed(Group::Net),
+        libc::F_SETLKW | libc::F_OFD_SETLKW => gate::concerns([Group::Net, Group::Files]),
+        _ => false,
+    }
+}
+
 /// fcntl(2). Its third argument is optional and at most a register wide, which is how C passes it.
+#[inline(never)]
 fn control(fd: c_int, command: c_int, real: impl FnOnce() -> c_int) -> c_int {
     let result = real();
-    if !gate::installed(Group::Net) || result < 0 {
+    if result < 0 {
         return result;
     }
     match command {
@@ -110,6 +122,10 @@ fn control(fd: c_int, command: c_int, real: impl FnOnce() -> c_int) -> c_int {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    if !matters(command) {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::fcntl(fd, command, argument) };
+    }
     // SAFETY: the caller's arguments.
     if let Some(result) = unsafe { locks::wait_for_record(fd, command, argument) } {
         return answer(result) as c_int;
@@ -125,6 +141,10 @@ pub(super) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize
 #[cfg(not(target_feature = "crt-static"))]
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+    if !matters(command) {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::fcntl64(fd, command, argument) };
+    }
     // SAFETY: the caller's arguments.
     if let Some(result) = unsafe { locks::wait_for_record(fd, command, argument) } {
         return answer(result) as c_int;
@@ -139,9 +159,21 @@ pub(super) unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usi
 /// As libc's.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
+    if request != libc::FIONBIO as c_ulong || !listeners::any() {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::ioctl(fd, request, argument) };
+    }
     // SAFETY: the caller's arguments.
-    let result = unsafe { real::ioctl(fd, request, argument) };
-    if request == libc::FIONBIO as c_ulong && result == 0 && gate::installed(Group::Net) {
+    unsafe { set_nonblocking(fd, argument) }
+}
+
+/// # Safety
+/// As ioctl's with FIONBIO.
+#[inline(never)]
+unsafe fn set_nonblocking(fd: c_int, argument: *mut c_void) -> c_int {
+    // SAFETY: the caller's arguments.
+    let result = unsafe { real::ioctl(fd, libc::FIONBIO as c_ulong, argument) };
+    if result == 0 {
         listeners::release(fd);
     }
     result

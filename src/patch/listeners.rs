@@ -33,10 +33,16 @@ pub(super) fn force(fd: c_int) -> bool {
     done
 }
 
+/// Whether there was ever such a listener.
+#[inline(always)]
+pub(super) fn any() -> bool {
+    ANY.load(Ordering::Relaxed)
+}
+
 /// Whether O_NONBLOCK of `fd`, if it is set, is our doing.
 #[inline]
 pub(super) fn is_forced(fd: c_int) -> bool {
-    ANY.load(Ordering::Relaxed) && is_remembered(fd)
+    any() && is_remembered(fd)
 }
 
 fn is_remembered(fd: c_int) -> bool {
@@ -46,7 +52,7 @@ fn is_remembered(fd: c_int) -> bool {
 /// The program has said itself whether `fd` is in O_NONBLOCK.
 #[inline]
 pub(super) fn release(fd: c_int) {
-    if ANY.load(Ordering::Relaxed)
+    if any()
         && let Some(cookie) = kernel::cookie(fd)
     {
         FORCED.lock().remove(&cookie);

@@ -255,6 +255,18 @@ fn list(list: *const iovec, count: c_int) -> Option<Buffers> {
 /// As libc's.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+    if !gate::concerns([Group::Net, Group::Files]) {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::read(fd, buf, len) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { read_green(fd, buf, len) }
+}
+
+/// # Safety
+/// As read's.
+#[inline(never)]
+unsafe fn read_green(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
     let one = iovec { iov_base: buf, iov_len: len };
     // SAFETY: the caller's arguments.
     match unsafe { taken(fd, Buffers { list: &raw const one, count: 1 }) } {
@@ -306,6 +318,18 @@ pub(super) unsafe extern "C" fn __read_chk(
 /// As libc's.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
+    if !gate::concerns([Group::Net]) {
+        // SAFETY: the caller's arguments.
+        return unsafe { real::write(fd, buf, len) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { write_green(fd, buf, len) }
+}
+
+/// # Safety
+/// As write's.
+#[inline(never)]
+unsafe fn write_green(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
     if let Some(green) = gate::green(Group::Net) {
         let one = iovec { iov_base: buf.cast_mut(), iov_len: len };
         // SAFETY: the caller's arguments.

@@ -141,14 +141,46 @@ pub(super) unsafe extern "C" fn clock_nanosleep(
     request: *const timespec,
     rest: *mut timespec,
 ) -> c_int {
-    let real = || {
-        let _errno = errno::keep();
+    if !gate::concerns([Group::Time]) {
         // SAFETY: the caller's arguments.
-        match unsafe { real::clock_nanosleep(clock, flags, request, rest) } {
-            -1 => errno::get(), // of the bare system call
-            result => result,
-        }
-    };
+        return unsafe { plain(clock, flags, request, rest) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { clock_nanosleep_green(clock, flags, request, rest) }
+}
+
+/// libc's clock_nanosleep.
+///
+/// # Safety
+/// As libc's.
+#[inline(always)]
+unsafe fn plain(
+    clock: clockid_t,
+    flags: c_int,
+    request: *const timespec,
+    rest: *mut timespec,
+) -> c_int {
+    // The bare system call says -1 and leaves errno, as libc's function does not.
+    #[cfg(target_feature = "crt-static")]
+    let _errno = errno::keep();
+    // SAFETY: the caller's arguments.
+    let result = unsafe { real::clock_nanosleep(clock, flags, request, rest) };
+    #[cfg(target_feature = "crt-static")]
+    let result = if result == -1 { errno::get() } else { result };
+    result
+}
+
+/// # Safety
+/// As libc's.
+#[inline(never)]
+unsafe fn clock_nanosleep_green(
+    clock: clockid_t,
+    flags: c_int,
+    request: *const timespec,
+    rest: *mut timespec,
+) -> c_int {
+    // SAFETY: the caller's arguments.
+    let real = || unsafe { plain(clock, flags, request, rest) };
     // SAFETY: the caller's pointer.
     let Some((green, time)) = (unsafe { sleeper_for(request) }) else { return real() };
     if !matches!(clock, libc::CLOCK_MONOTONIC | libc::CLOCK_REALTIME | libc::CLOCK_BOOTTIME) {
