@@ -18,8 +18,8 @@ static struct timespec after(clockid_t clock, int ms)
 {
     struct timespec at;
     clock_gettime(clock, &at);
-    long long ns = at.tv_nsec + ms * 1000000LL;
-    at.tv_sec += ns / 1000000000;
+    long long ns = at.tv_sec * 1000000000LL + at.tv_nsec + ms * 1000000LL;
+    at.tv_sec = ns / 1000000000;
     at.tv_nsec = ns % 1000000000;
     return at;
 }
