@@ -1,5 +1,7 @@
 //! Tests of `message.rs`: every sequence of frames again with the input split at every byte.
 
+#![forbid(unsafe_code)]
+
 use super::*;
 
 const LIMITS: Limits = Limits { max_message: 1000, max_frame: 600, deflate: true };
@@ -140,4 +142,61 @@ fn compressed_messages() {
 
     let mut plain = Assembler::new(Limits { deflate: false, ..LIMITS });
     assert_eq!(plain.take(&frame(0xc1, &hello)).unwrap_err().code, 1002);
+}
+
+/// Small numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Whatever comes, in whatever pieces: the same items, the same fault, no panic, and never more than the limit.
+#[test]
+fn seeded_garbage() {
+    let (mut faults, mut messages) = (0, 0);
+    for seed in 0..3000 {
+        let mut dice = Dice(seed);
+        let mut bytes = Vec::new();
+        for _ in 0..dice.roll(12) {
+            let payload: Vec<u8> = match dice.roll(4) {
+                0 => (0..dice.roll(200)).map(|_| dice.roll(256) as u8).collect(),
+                1 => {
+                    deflate::deflate(&vec![b'z'; dice.roll(2000) as usize], 15).unwrap_or_default()
+                }
+                _ => "é€𝄞x".repeat(dice.roll(20) as usize).into_bytes(),
+            };
+            let opcode = [0, 1, 1, 2, 8, 9, 10, 0, 0, 0, 0, 3][dice.roll(12) as usize];
+            let first = opcode
+                | if dice.roll(3) > 0 { 0x80 } else { 0 }
+                | [0, 0, 0, 0x40][dice.roll(4) as usize];
+            bytes.extend(frame(first, &payload));
+        }
+        if dice.roll(3) == 0 && !bytes.is_empty() {
+            let at = dice.roll(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << dice.roll(8);
+        }
+        let whole = items(&[&bytes]);
+        let mut pieces = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((1 + dice.roll(40) as usize).min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        assert_eq!(items(&pieces), whole, "seed {seed}");
+        faults += usize::from(whole.1.is_some());
+        for item in &whole.0 {
+            if let Item::Message(message) = item {
+                assert!(message.as_bytes().len() <= LIMITS.max_message);
+                messages += 1;
+            }
+        }
+    }
+    // It reached both ends.
+    assert!(faults > 300 && messages > 300, "{faults} faults, {messages} messages");
 }

@@ -20,7 +20,7 @@ use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 use crate::http::upgrade::Upgraded;
 
-/// A WebSocket. See the [module](self) for how one is opened and what happens by itself.
+/// A WebSocket. See the [module](crate::http::ws) for how one is opened and what happens by itself.
 ///
 /// # Errors
 ///
