@@ -91,7 +91,7 @@ fn matters(command: c_int) -> bool {
     match command {
         libc::F_GETFL | libc::F_SETFL => listeners::any(),
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => gate::installed(Group::Net),
-        libc::F_SETLKW | libc::F_OFD_SETLKW => gate::concerns([Group::Net, Group::Files]),
+        libc::F_SETLKW | libc::F_OFD_SETLKW => gate::concerns([Group::Sync]),
         _ => false,
     }
 }
