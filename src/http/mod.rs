@@ -36,8 +36,9 @@
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, stream, sse, route, router, middleware, cookie, multipart, typed, error. What moves: link, buffer,
-// connection, answer, state, accept, server. Beyond HTTP: upgrade, ws. Files: accept_encoding, files, file_body, gzip.
+// into_response, fields, stream, sse, route, methods, router, middleware, cookie, multipart, typed, error. What
+// moves: link, buffer, connection, answer, state, accept, server. Beyond HTTP: upgrade, ws. Files:
+// accept_encoding, files, file_body, gzip.
 mod accept;
 mod accept_encoding;
 mod answer;
@@ -51,6 +52,7 @@ mod date;
 mod encode;
 mod error;
 mod event;
+mod fields;
 mod file_body;
 mod files;
 #[cfg(feature = "compression")]
@@ -58,6 +60,7 @@ mod gzip;
 mod head;
 mod into_response;
 mod link;
+mod methods;
 pub mod middleware;
 mod mode;
 mod multipart;
