@@ -87,6 +87,9 @@ impl<'c> Link<'c> {
     #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
     pub(crate) fn try_recv_lent(&self) -> io::Result<(Vec<u8>, usize)> {
         self.check()?;
+        if let Some((hub, _)) = hub::here_green() {
+            hub.spend(); // a client that always has sent something must not keep the worker
+        }
         receive_lent(self.socket.as_fd(), RecvFlags::DONTWAIT)
     }
 

@@ -86,6 +86,25 @@ fn posts_filter_pause_and_recover() {
     assert_eq!(unique.len(), keys.len(), "no post shows twice");
 }
 
+/// The same page over a WebSocket: posts come, and come again after the server was away.
+#[test]
+#[ignore = "needs chromium"]
+fn posts_over_a_websocket() {
+    let mut app = App::start(&["--rate", "20"]);
+    let page = Browser::start();
+    page.open(&format!("{}/?transport=ws", app.base));
+    wait_until("the first posts", || shown(&page) >= 10);
+    wait_until("the live state", || page.run(STATE) == "live");
+    let addr = app.addr().to_owned();
+    app.kill();
+    wait_until("the page to notice", || page.run(STATE) == "waiting");
+    let app = App::start(&["--rate", "2", "--addr", &addr]);
+    wait_until("the live state again", || page.run(STATE) == "live");
+    app.api(&json!([tweet("1", "hello over a socket")]).to_string(), &[]);
+    let texts = "return document.querySelector('#feed').innerText";
+    wait_until("the post", || page.run(texts).as_str().unwrap().contains("hello over a socket"));
+}
+
 #[test]
 #[ignore = "needs chromium"]
 fn markup_shows_as_text() {
