@@ -100,7 +100,7 @@ fn app(site: &Site, step: &Arc<Semaphore>) -> Router {
             let step = one.clone();
             Response::stream(move |w: &mut BodyWriter| {
                 for n in 0..3 {
-                    write!(w, "step {n}\n")?;
+                    writeln!(w, "step {n}")?;
                     w.flush()?;
                     w.flush()?; // a second one adds nothing
                     step.acquire().forget();

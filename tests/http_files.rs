@@ -137,7 +137,7 @@ fn conditions(mode: Mode) {
     }
     // A change makes another state, and one that is too fresh to be sure of.
     site.put("hello.txt", b"hello, moon!");
-    site.set_changed("hello.txt", SystemTime::now());
+    site.set_changed("hello.txt", SystemTime::now() + Duration::from_secs(3600));
     assert_eq!(status(&format!("If-None-Match: {ETAG}\r\n")), 200);
     let fresh = ask(&mut client, "GET", "/s/hello.txt", "");
     let etag = fresh.header("ETag").unwrap().to_string();
@@ -500,6 +500,40 @@ fn root_that_moves(mode: Mode) {
     fs::rename(site.path("next"), &link).unwrap();
     assert_eq!(ask(&mut client, "GET", "/x.txt", "").text(), "2");
     assert_eq!(ask(&mut client, "GET", "//x.txt", "").status(), 404);
+}
+
+unsafe extern "C" {
+    fn signal(number: i32, handler: usize) -> usize;
+}
+
+/// A client that goes away in the middle of a file ends its download, and never the process, though sendfile raises
+/// SIGPIPE where the program has set that back to its default.
+#[test]
+fn broken_pipe() {
+    const CHILD: &str = "SWARD_TEST_BROKEN_PIPE";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "broken_pipe"]).env(CHILD, "1");
+        let status = child.status().unwrap();
+        assert!(status.success(), "{status}");
+        return;
+    }
+    const SIGPIPE: i32 = 13;
+    // SAFETY: 0 is SIG_DFL; nothing else in this process cares.
+    unsafe { signal(SIGPIPE, 0) };
+    for mode in [Mode::Green, Mode::Threads, Mode::Pool(4)] {
+        let (site, server) = serve(mode);
+        File::create(site.path("huge.bin")).unwrap().set_len(1 << 30).unwrap();
+        for _ in 0..8 {
+            let mut client = connect(&server);
+            client.write_all(b"GET /s/huge.bin HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+            client.read_exact(&mut [0; 5000]).unwrap();
+        }
+        eventually("no connection", || server.handle.connections() == 0);
+        let mut client = connect(&server);
+        assert!(ask(&mut client, "GET", "/s/big.bin", "").body == big());
+        assert_eq!(ask(&mut client, "GET", "/s/hello.txt", "").text(), "hello, world");
+    }
 }
 
 macro_rules! in_each_mode {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::link::Link;
 use crate::sys::file::{self, Patience};
+use crate::sys::signal;
 use crate::{blocking, hub};
 
 /// Stretches of one file, with text around them where there are several.
@@ -58,9 +59,7 @@ impl FileBody {
                         out.clear();
                     }
                     while len > 0 {
-                        let step = len.min(STEP);
-                        self.fetch(from, step)?;
-                        let n = link.send_file(self.file.as_fd(), from, step as usize)?;
+                        let n = self.send_step(link, from, len.min(STEP))?;
                         if n == 0 {
                             return Err(shorter());
                         }
@@ -71,6 +70,17 @@ impl FileBody {
             }
         }
         Ok(())
+    }
+
+    /// Sends up to `len` bytes at `from`; 0 if the file ends before them.
+    fn send_step(&self, link: &Link<'_>, from: u64, len: u64) -> io::Result<usize> {
+        if signal::broken_pipe_kills() {
+            let bytes = self.read(from, len as usize)?;
+            link.send(&bytes, None)?;
+            return Ok(bytes.len());
+        }
+        self.fetch(from, len)?;
+        link.send_file(self.file.as_fd(), from, len as usize)
     }
 
     /// Sees to it that sending these bytes will not wait for the disk, as long as it is a green thread that would: its
@@ -168,4 +178,38 @@ impl Part {
 
 fn shorter() -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::unix::net::UnixStream;
+
+    /// Both kinds of caller, and an error too: the socket is in its own mode again afterwards.
+    #[test]
+    fn the_socket_stays_in_its_mode() {
+        let check = || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let socket = ours.0.into_descriptor();
+            let file = std::fs::File::open("Cargo.toml").unwrap();
+            let send = |count| {
+                crate::io::send_file(
+                    &socket,
+                    file.as_fd(),
+                    3,
+                    count,
+                    Link::after(std::time::Duration::from_millis(50)),
+                )
+            };
+            assert_eq!(send(10).unwrap(), 10);
+            assert!(!crate::sys::fd::is_nonblocking(socket.as_fd()));
+            // Until nothing more fits.
+            while send(4000).is_ok() {}
+            assert_eq!(send(4000).unwrap_err().kind(), ErrorKind::TimedOut);
+            assert!(!crate::sys::fd::is_nonblocking(socket.as_fd()));
+            drop(theirs);
+        };
+        crate::hub::runtime::run(check);
+        check();
+    }
 }

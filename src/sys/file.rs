@@ -178,6 +178,9 @@ pub(crate) fn read_at(
 }
 
 /// sendfile(2): up to `count` bytes at `offset` of `file`, without passing through this process. 0 at the file's end.
+///
+/// A peer that went away raises SIGPIPE here, unlike anywhere else: ask
+/// [`broken_pipe_kills`](super::signal::broken_pipe_kills) first.
 pub(crate) fn send_file(
     socket: BorrowedFd<'_>,
     file: BorrowedFd<'_>,

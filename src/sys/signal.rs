@@ -192,6 +192,16 @@ fn install(signal: i32, previous: &mut MaybeUninit<libc::sigaction>) -> io::Resu
     }
 }
 
+/// Whether writing to a peer that went away ends the process, where it cannot be asked not to (MSG_NOSIGNAL). Rust's
+/// programs ignore SIGPIPE from their start, but some set it back, and a library's host may never have ignored it.
+pub(crate) fn broken_pipe_kills() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks only, and `action` is large enough to answer.
+    let failed = unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), action.as_mut_ptr()) } != 0;
+    // SAFETY: all-zero is a valid sigaction, and the kernel has written a valid one over it.
+    failed || unsafe { action.assume_init() }.sa_sigaction == libc::SIG_DFL
+}
+
 fn restore(signal: i32, previous: &MaybeUninit<libc::sigaction>) {
     // SAFETY: `install` had the kernel fill it when the count left 0, and restores an action of the kernel's own.
     unsafe { libc::sigaction(signal, previous.as_ptr(), ptr::null_mut()) };
