@@ -170,16 +170,18 @@ impl<'q> Multipart<'q> {
         self.parts += 1;
         loop {
             let window = &self.buffer[self.start..self.end];
-            if let Some(end) = head::end(window) {
-                let head = Head::parse(&window[..end]).map_err(bad)?;
-                self.start += end;
-                self.state = State::Data;
-                return Ok(Some(head));
-            }
-            if window.len() > MAX_HEAD {
+            let end = head::end(window);
+            if end.unwrap_or(window.len()) > MAX_HEAD {
                 return Err(too_large("the headers of a part are too large"));
             }
-            self.fill()?;
+            let Some(end) = end else {
+                self.fill()?;
+                continue;
+            };
+            let head = Head::parse(&window[..end]).map_err(bad)?;
+            self.start += end;
+            self.state = State::Data;
+            return Ok(Some(head));
         }
     }
 

@@ -89,6 +89,10 @@ fn limits() {
     assert_eq!(parts(long(20_001).as_bytes(), 7, 5000), Err(413));
     let head = format!("--ab\r\nX: {}", "y".repeat(MAX_HEAD));
     assert_eq!(parts(head.as_bytes(), 99, 99), Err(413));
+    // Whole in the buffer at once or not.
+    let head =
+        part("a", "").replace("\r\n\r\n", &format!("\r\nX: {}\r\n\r\n", "y".repeat(MAX_HEAD)));
+    check_few(&(head + "--ab--"), Err(413));
 }
 
 #[test]
@@ -101,4 +105,39 @@ fn unread_parts_are_skipped() {
     assert_eq!(form.next_part().unwrap().unwrap().text().unwrap(), "2");
     assert!(form.next_part().unwrap().is_none());
     assert!(form.next_part().unwrap().is_none());
+}
+
+/// As `check`, with some ways to cut only.
+#[track_caller]
+fn check_few(body: &str, expected: Result<Vec<String>, u16>) {
+    for (first, then) in [(usize::MAX, 1), (1, 1), (3, 5), (4096, 4096)] {
+        assert_eq!(parts(body.as_bytes(), first, then), expected, "{first}, {then} of {body:?}");
+    }
+}
+
+/// Forms of random pieces: whatever they are, they come to an end, and to the same one.
+#[test]
+fn seeded_garbage() {
+    let whole = part("a", "");
+    let head = "Content-Disposition: form-data; name=\"b\"; filename=c\r\n";
+    let pieces =
+        ["\r\n", "--ab", "--", "\r", "\n", "-", "x", " ", "\r\n--ab--", "--ab\r\n", head, &whole];
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let (mut good, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut body = String::new();
+        loop {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            body += pieces[(seed >> 32) as usize % pieces.len()];
+            if seed % 8 == 0 {
+                break;
+            }
+        }
+        let expected = parts(body.as_bytes(), usize::MAX, usize::MAX);
+        *if expected.is_ok() { &mut good } else { &mut refused } += 1;
+        check_few(&body, expected);
+    }
+    assert!(good > 1000 && refused > 1000, "{good} good ones, {refused} refused ones");
 }
