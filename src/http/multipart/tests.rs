@@ -131,7 +131,7 @@ fn seeded_garbage() {
             seed ^= seed >> 7;
             seed ^= seed << 17;
             body += pieces[(seed >> 32) as usize % pieces.len()];
-            if seed % 8 == 0 {
+            if seed.is_multiple_of(8) {
                 break;
             }
         }
