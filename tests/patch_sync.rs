@@ -541,6 +541,67 @@ fn inert_before_install() {
     });
 }
 
+/// std's locks are not made to be unwound through: neither cancellation nor a time-out ends a wait for one. The next call
+/// that can report it does.
+#[test]
+fn locks_are_not_unwound() {
+    case("locks_are_not_unwound", LIMIT, || {
+        patched(|| {
+            let mutex = Arc::new(Mutex::new(0));
+            let guard = mutex.lock().unwrap();
+            let cancelled = thread::spawn({
+                let mutex = mutex.clone();
+                move || *mutex.lock().unwrap() += 1
+            });
+            let late = thread::spawn({
+                let mutex = mutex.clone();
+                move || {
+                    let began = Instant::now();
+                    let result = sward::timeout(Duration::from_millis(20), || {
+                        *mutex.lock().unwrap() += 1;
+                    });
+                    (result, began.elapsed())
+                }
+            });
+            thread::yield_now();
+            cancelled.cancel();
+            thread::sleep(Duration::from_millis(100));
+            drop(guard);
+            cancelled.join().unwrap();
+            let (result, took) = late.join().unwrap();
+            assert!(result.is_ok() && took >= Duration::from_millis(90), "{took:?}");
+            assert_eq!(*mutex.lock().unwrap(), 2);
+            assert!(!mutex.is_poisoned());
+        });
+    });
+}
+
+/// A thread-local borrowed across a wait is the OS thread's, so the next green thread finds it borrowed: a panic, nothing
+/// worse. `pinned` is for such code.
+#[test]
+fn borrowed_thread_local() {
+    case("borrowed_thread_local", LIMIT, || {
+        thread_local! {
+            static SHARED: std::cell::RefCell<u32> = const { std::cell::RefCell::new(0) };
+        }
+        fn add_slowly() {
+            SHARED.with_borrow_mut(|n| {
+                *n += 1;
+                std::thread::park_timeout(Duration::from_millis(40));
+            });
+        }
+        patched(|| {
+            let threads: Vec<_> = (0..2).map(|_| thread::spawn(add_slowly)).collect();
+            let ended: Vec<_> = threads.into_iter().map(|t| t.join().is_ok()).collect();
+            assert_eq!(ended, [true, false], "the second one finds it borrowed");
+            let threads: Vec<_> =
+                (0..2).map(|_| thread::spawn(|| sward::patch::pinned(add_slowly))).collect();
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(SHARED.with_borrow(|n| *n), 3);
+        });
+    });
+}
+
 /// What waits in std's locks cannot be cancelled: when the main green thread has ended, that does not take the whole
 /// grace of 5 s.
 #[test]

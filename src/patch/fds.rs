@@ -206,8 +206,10 @@ fn is_vforked() -> bool {
 /// The process in which the patch was installed.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-/// Notes which process this is; again in a forked child.
-pub(super) fn note_process() {
+/// At the installation: notes which process this is, and makes room for the first thousand numbers, since the first to
+/// need it may be a signal handler.
+pub(super) fn prepare() {
+    let _room = entry(0);
     // SAFETY: takes nothing, changes nothing.
     let pid: c_int = unsafe { syscall!(libc::SYS_getpid) };
     PROCESS.store(pid as u32, Ordering::Relaxed);

@@ -272,26 +272,28 @@ fn being_learnt(address: usize) -> Option<c_long> {
 /// Whether `address` is the word on which std parks this OS thread.
 fn park_word(address: usize) -> bool {
     if WORD.get() == Word::Unknown {
-        learn();
+        let tries = learn();
+        // What was tried without a call of futex had found a token, which is owed to whoever parks next. But if the wait
+        // that brought us here is a park itself, the first try found its mark in the word, and no token.
+        let no_token = if WORD.get() == Word::At(address) { 2 } else { 1 };
+        TAKEN.set(tries > no_token);
     }
     WORD.get() == Word::At(address)
 }
 
-/// Parks once, to see on which word.
+/// Parks until futex is called, to see on which word. Returns how often.
 #[cold]
-fn learn() {
-    for _ in 0..8 {
+fn learn() -> u32 {
+    for tries in 1..=8 {
         WORD.set(Word::Learning);
         #[allow(clippy::disallowed_methods, reason = "our own hook answers it at once")]
         std::thread::park_timeout(Duration::from_nanos(1));
         if WORD.get() != Word::Learning {
-            // If the wait that brought us here is a park itself, ours has emptied its word; the hub sees to that.
-            return;
+            return tries;
         }
-        // There was a token, which we have taken: back with it, after another try.
-        WORD.set(Word::Unknown);
-        TAKEN.set(true);
     }
+    WORD.set(Word::Unknown);
+    1
 }
 
 thread_local! {

@@ -141,7 +141,8 @@ impl Builder {
         self.with(Group::Dns, on)
     }
 
-    /// futex (std's locks and `thread::park`) and pthread's locks, conditions and semaphores. Default: on.
+    /// futex (std's locks and `thread::park`), pthread's locks, conditions and semaphores, and file locks (`flock`,
+    /// `fcntl(F_SETLKW)`). Default: on.
     pub fn sync(self, on: bool) -> Self {
         self.with(Group::Sync, on)
     }
@@ -151,7 +152,7 @@ impl Builder {
         self.with(Group::Process, on)
     }
 
-    /// Reads of regular files, on the pool. Default: off, as what is in the page cache is read faster than handed
+    /// Reads of regular files (`read`, `readv`, `pread`), on the pool. Default: off, as what is in the page cache is read faster than handed
     /// over. For files on slow disks or on the network. Writes are never moved.
     pub fn files(self, on: bool) -> Self {
         self.with(Group::Files, on)
@@ -188,7 +189,7 @@ impl Builder {
         }
         real::find_all();
         signals::look();
-        fds::note_process();
+        fds::prepare();
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
             // SAFETY: a function that only stores a number.
