@@ -5,7 +5,10 @@ mod http_support;
 mod support;
 mod ws_support;
 
+use std::time::Duration;
+
 use http_support::{Running, get, get_once, start, status_of, without_date};
+use sward::http::middleware::{Compression, Next, TimeLimit};
 use sward::http::ws::{self, Message, Origins};
 use sward::http::{Config, Mode, Request, Response, Router, StatusCode, WebSocket};
 use ws_support::{ACCEPT, KEY, Ws, close, frame, handshake, text};
@@ -298,6 +301,30 @@ fn deflate_bomb() -> Vec<u8> {
         .collect()
 }
 
+fn behind_middleware(mode: Mode) {
+    support::alarm();
+    let app = Router::new()
+        .get("/echo", |req: &mut Request| WebSocket::upgrade(req, echo))
+        .with(|req: &mut Request, next: Next| {
+            let refuse = req.header("x-refuse").is_some();
+            let response = next.run(req).header("X-Seen", "yes");
+            if refuse { response.with_status(StatusCode::FORBIDDEN) } else { response }
+        })
+        .with(TimeLimit::new(Duration::from_millis(100)))
+        .with(Compression::new());
+    let server = start(mode, Config::default(), app);
+    let (mut ws, head) = Ws::open_with(&server, "/echo", "Accept-Encoding: gzip\r\n");
+    assert!(head.contains("\r\nX-Seen: yes\r\n") && !head.contains("gzip"), "{head}");
+    // The time limit was the handler's, which has returned.
+    std::thread::sleep(Duration::from_millis(200));
+    ws.send(text("on"));
+    ws.expect_text("on");
+    let mut client = server.client();
+    client.send(handshake("/echo", "X-Refuse: 1\r\n") + &get("/echo"));
+    assert_eq!(status_of(&client.response().0), "403");
+    assert_eq!(status_of(&client.response().0), "426", "still HTTP");
+}
+
 macro_rules! in_each_mode {
     ($($test:ident)*) => {
         in_each_mode!(green Mode::Green => $($test)*);
@@ -314,4 +341,5 @@ macro_rules! in_each_mode {
 
 in_each_mode! {
     opening refused_handshakes origins_and_protocols messages closing faults limits compression
+    behind_middleware
 }
