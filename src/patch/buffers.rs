@@ -73,7 +73,9 @@ mod tests {
         (0..left.count)
             .map(|at| {
                 // SAFETY: within the list, or `cut`.
-                let buffer = unsafe { *left.list.add(at) };
+                let buffer = unsafe { left.list.add(at) };
+                // SAFETY: as above.
+                let buffer = unsafe { *buffer };
                 (buffer.iov_base.addr(), buffer.iov_len)
             })
             .collect()
