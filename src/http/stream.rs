@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::buffer;
 use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
 use super::link::Link;
+use crate::hub::trim;
 
 /// Changes what a body's producer writes into what is sent.
 pub(crate) trait Coder {
@@ -157,7 +158,12 @@ impl Write for BodyWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.encode(|coder, out| coder.flush(out));
-        self.send_collected()
+        self.send_collected()?;
+        if self.coder.is_some() {
+            // Compressing takes pages of the stack that a stream which waits now does not need.
+            trim::trim_stack();
+        }
+        Ok(())
     }
 }
 
