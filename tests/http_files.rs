@@ -443,6 +443,27 @@ fn slow_reader_is_cut(mode: Mode) {
     assert!(got.len() < 1 << 30);
 }
 
+/// What follows a long file is answered at its own time: its Date, and the time-out for sending it, do not count from
+/// before the file.
+fn time_goes_on(mode: Mode) {
+    let (site, server) = serve(mode);
+    let length = 64 << 20;
+    File::create(site.path("huge.bin")).unwrap().set_len(length).unwrap();
+    let mut client = connect(&server);
+    let text: String = ["/s/huge.bin", "/hello"]
+        .map(|path| format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: keep-alive\r\n\r\n"))
+        .concat();
+    client.write_all(text.as_bytes()).unwrap();
+    // Most of the file does not fit anywhere between us.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut date_of = |skip: u64| {
+        let head = http_support::Client(client.try_clone().unwrap()).until("\r\n\r\n");
+        std::io::copy(&mut (&mut client).take(skip), &mut std::io::sink()).unwrap();
+        head.lines().find_map(|line| line.strip_prefix("Date: ")).unwrap()[17..25].to_string()
+    };
+    assert_ne!(date_of(length), date_of(5), "the same second");
+}
+
 /// A file that becomes shorter, or is replaced, while it is on its way.
 fn changing_files(mode: Mode) {
     let (site, server) = serve(mode);
@@ -552,5 +573,5 @@ macro_rules! in_each_mode {
 
 in_each_mode! {
     whole_files in_order conditions ranges several_ranges folders listings precompressed outside
-    random_paths slow_readers slow_reader_is_cut changing_files root_that_moves
+    random_paths slow_readers slow_reader_is_cut time_goes_on changing_files root_that_moves
 }

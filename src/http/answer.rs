@@ -11,7 +11,7 @@ use super::link::Link;
 use super::response::{Body, Producer, Response};
 
 /// Larger bodies are not copied behind their head, but sent from where they are.
-const COPY: usize = 16 << 10;
+pub(crate) const COPY: usize = 16 << 10;
 
 /// Appends a response to `out`, or sends a large one; gives a streamed body's producer back.
 pub(crate) fn write_response(

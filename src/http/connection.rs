@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::answer::write_response;
+use super::answer::{COPY, write_response};
 use super::body::Body;
 use super::buffer;
 use super::config::Config;
@@ -294,7 +294,12 @@ impl Turn<'_> {
             && !context.state.stopping.load(Ordering::Relaxed);
         let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
         let now = *self.now.get_or_insert_with(Instant::now);
+        let is_long = response.body.len().is_some_and(|len| len > COPY as u64);
         let stream = write_response(body.out(), self.link, response, exchange, now)?;
+        if is_long {
+            // Sending it may have taken minutes; the time-out of what follows does not count from before.
+            self.now = None;
+        }
         if keep_alive {
             body.skip(true);
         }
