@@ -9,21 +9,11 @@ use std::time::Duration;
 
 use libc::{c_int, c_long, c_short, c_void, iovec, mmsghdr, msghdr, sockaddr, socklen_t};
 
-use super::raw::syscall6;
+use super::raw::{syscall, syscall6};
 
-/// Six arguments of a system call; what is missing is 0.
+/// A bare system call; arguments that are missing are 0.
 macro_rules! call {
-    ($number:expr, $a:expr, $b:expr, $c:expr) => { call!($number, $a, $b, $c, 0, 0, 0) };
-    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr) => { call!($number, $a, $b, $c, $d, 0, 0) };
-    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
-        call!($number, $a, $b, $c, $d, $e, 0)
-    };
-    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr) => {
-        syscall6(
-            $number,
-            [$a as usize, $b as usize, $c as usize, $d as usize, $e as usize, $f as usize],
-        )
-    };
+    ($number:expr $(, $arg:expr)*) => { syscall6($number, syscall!(@pad $($arg),*)) };
 }
 
 /// Where recvfrom puts, and sendto finds, a name.

@@ -158,11 +158,8 @@ impl Patience {
     }
 
     fn nap(&mut self, limit: Option<Instant>) -> Result<(), Stop> {
-        let nap = Instant::now() + self.nap;
-        self.nap = (self.nap * 2).min(LONGEST_NAP);
-        match self.green.park(Some(limit.map_or(nap, |limit| limit.min(nap)))) {
-            Err(Stop::Deadline) if limit.is_none_or(|limit| limit > Instant::now()) => Ok(()),
-            result => result,
-        }
+        let time = self.nap;
+        self.nap = (time * 2).min(LONGEST_NAP);
+        wait::nap(self.green, time, limit)
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Not here: what each call's arguments mean (`poll`, `select`, `epoll`).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libc::c_int;
 
@@ -98,9 +98,6 @@ const EVENTS: u32 = (libc::EPOLLIN
     | libc::EPOLLWRBAND
     | libc::EPOLLRDHUP) as u32;
 
-/// How often descriptors are looked at that epoll refuses to watch, because a limit is reached.
-const POLLED: Duration = Duration::from_millis(1);
-
 /// Epoll instances that are not in use, and empty: making one, adding it to the hub's and closing it costs more than
 /// all the rest.
 static SPARE: Lock<Vec<Own>> = Lock::new(Vec::new());
@@ -130,7 +127,7 @@ impl Set {
 
     /// Parks until one of them may be ready.
     pub(super) fn wait(&mut self, green: Green, deadline: Option<Instant>) -> Result<(), Stop> {
-        let Some(epoll) = &self.epoll else { return nap(green, deadline) };
+        let Some(epoll) = &self.epoll else { return wait::nap(green, wait::POLLED, deadline) };
         if std::mem::take(&mut self.woken) {
             // The event we woke for was not what the caller waits for (a hang-up of what is only asked for urgent
             // data). It must be taken out, or it would wake us for ever; and then the caller looks again.
@@ -204,17 +201,5 @@ fn drain(epoll: &Own) {
         if n != ROOM as c_int {
             return;
         }
-    }
-}
-
-/// Parks for a moment, or up to `deadline`.
-fn nap(green: Green, deadline: Option<Instant>) -> Result<(), Stop> {
-    let soon = Instant::now() + POLLED;
-    match deadline {
-        Some(at) if at <= soon => green.park(deadline),
-        _ => match green.park(Some(soon)) {
-            Err(Stop::Deadline) => Ok(()),
-            other => other,
-        },
     }
 }

@@ -12,7 +12,7 @@ use super::gate::{Green, Stop};
 use crate::hub::descriptors::{Direction, Watch};
 
 /// How long a wait takes that epoll refuses to help with (its limits are reached).
-const POLLED: Duration = Duration::from_millis(1);
+pub(super) const POLLED: Duration = Duration::from_millis(1);
 
 /// Parks until `fd` may be readable.
 pub(super) fn readable(green: Green, fd: c_int, deadline: Option<Instant>) -> Result<(), Stop> {
@@ -63,12 +63,16 @@ fn watched(
         Ok(result) => green.ended(result),
         // Always ready, or nothing at all: the call itself tells.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EBADF)) => Ok(()),
-        Err(_) => {
-            let soon = Instant::now() + POLLED;
-            match green.park(Some(deadline.map_or(soon, |at| at.min(soon)))) {
-                Err(Stop::Deadline) if deadline.is_none_or(|at| at > Instant::now()) => Ok(()),
-                other => other,
-            }
-        }
+        Err(_) => nap(green, POLLED, deadline),
+    }
+}
+
+/// Parks for `time`, or up to `deadline` if that comes first; only the latter is an error. For waits whose end nobody
+/// announces: the caller looks again.
+pub(super) fn nap(green: Green, time: Duration, deadline: Option<Instant>) -> Result<(), Stop> {
+    let soon = Instant::now() + time;
+    match green.park(Some(deadline.map_or(soon, |at| at.min(soon)))) {
+        Err(Stop::Deadline) if deadline.is_none_or(|at| at > Instant::now()) => Ok(()),
+        other => other,
     }
 }
