@@ -4,6 +4,7 @@
 
 #[allow(dead_code, reason = "the files' own tests use the rest")]
 mod http_files_support;
+#[macro_use]
 mod http_support;
 mod support;
 
@@ -354,20 +355,6 @@ fn broken_stream(mode: Mode) {
     let mut all = Vec::new();
     let ended = GzDecoder::new(&got.body[..]).read_to_end(&mut all);
     assert!(!got.whole && ended.is_err(), "it looks whole");
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! { bodies left_alone validators heads flushes broken_stream }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 mod http_files_support;
+#[macro_use]
 mod http_support;
 mod support;
 
@@ -555,20 +556,6 @@ fn broken_pipe() {
         assert!(ask(&mut client, "GET", "/s/big.bin", "").body == big());
         assert_eq!(ask(&mut client, "GET", "/s/hello.txt", "").text(), "hello, world");
     }
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! {

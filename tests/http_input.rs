@@ -2,6 +2,7 @@
 //! Over sockets, in every mode.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+#[macro_use]
 mod http_support;
 mod support;
 
@@ -157,20 +158,6 @@ fn multipart(mode: Mode) {
     client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Type: {form}\r\nContent-Length: 99\r\n\r\n------x\r\n"));
     client.finish();
     assert_eq!(status_of(&client.rest()), "400");
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! { cookies typed multipart }

@@ -1,6 +1,7 @@
 //! Middleware, nested routers and mounts over sockets, in every mode.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+#[macro_use]
 mod http_support;
 mod support;
 
@@ -141,20 +142,6 @@ fn routes_are_known_outside(mode: Mode) {
     assert!(text.contains("\r\nRoute: None Some(\"/a/{b}\") c /a/c\r\n"), "{text}");
     let text = server.exchange(get_once("/b"));
     assert!(text.contains("\r\nRoute: None None  /b\r\n"), "{text}");
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! {

@@ -1,6 +1,7 @@
 //! The server over sockets, byte by byte: each test runs in every mode.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+#[macro_use]
 mod http_support;
 mod support;
 
@@ -461,20 +462,6 @@ fn one_per_request(mode: Mode) {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     eventually("no connection", || server.handle.connections() == 0);
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! {

@@ -1,6 +1,7 @@
 //! The middleware that comes with the server, over sockets, in every mode. Each rule by what goes over the wire.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+#[macro_use]
 mod http_support;
 mod support;
 
@@ -431,20 +432,6 @@ fn metrics(mode: Mode) {
     assert!((0.03..30.0).contains(&sum.parse::<f64>().unwrap()), "{sum}");
     assert!(lines.iter().any(|line| line.starts_with("http_connections ")), "{text}");
     eventually("none in flight", || metrics.render().contains("http_requests_in_flight 0\n"));
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! {

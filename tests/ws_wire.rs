@@ -1,6 +1,7 @@
 //! WebSockets on the wire, byte by byte: each test runs in every mode. What goes wrong over time is in `ws_life.rs`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+#[macro_use]
 mod http_support;
 mod support;
 mod ws_support;
@@ -323,20 +324,6 @@ fn behind_middleware(mode: Mode) {
     client.send(handshake("/echo", "X-Refuse: 1\r\n") + &get("/echo"));
     assert_eq!(status_of(&client.response().0), "403");
     assert_eq!(status_of(&client.response().0), "426", "still HTTP");
-}
-
-macro_rules! in_each_mode {
-    ($($test:ident)*) => {
-        in_each_mode!(green Mode::Green => $($test)*);
-        in_each_mode!(threads Mode::Threads => $($test)*);
-        in_each_mode!(pool Mode::Pool(4) => $($test)*);
-    };
-    ($name:ident $mode:expr => $($test:ident)*) => {
-        mod $name {
-            use sward::http::Mode;
-            $(#[test] fn $test() { super::$test($mode) })*
-        }
-    };
 }
 
 in_each_mode! {

@@ -7,6 +7,22 @@ use std::time::{Duration, Instant};
 
 use sward::http::{Config, Handler, Mode, Server, ServerHandle};
 
+/// Makes a test of each function of this name, `fn name(mode: Mode)`, in each mode.
+#[allow(unused_macros, reason = "as above")]
+macro_rules! in_each_mode {
+    ($($test:ident)*) => {
+        in_each_mode!(green Mode::Green => $($test)*);
+        in_each_mode!(threads Mode::Threads => $($test)*);
+        in_each_mode!(pool Mode::Pool(4) => $($test)*);
+    };
+    ($name:ident $mode:expr => $($test:ident)*) => {
+        mod $name {
+            use sward::http::Mode;
+            $(#[test] fn $test() { super::$test($mode) })*
+        }
+    };
+}
+
 /// A running server; stopped when dropped.
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
