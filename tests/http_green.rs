@@ -80,6 +80,61 @@ fn idle_connections_hold_no_green_thread() {
     assert_eq!(green_threads(&mut asking), before);
 }
 
+/// A head that comes in pieces, and a refused client that still sends, cost no stack.
+#[test]
+fn slow_heads_hold_no_green_thread() {
+    let server = serve();
+    let mut client = server.client();
+    let base = started(&mut client);
+    let request = "GET /sleep HTTP/1.1\r\nHost: a\r\nX-Long: bbbbbbbbbb\r\n\r\n";
+    let mut slow: Vec<_> = (0..50).map(|_| server.client()).collect();
+    for at in 0..request.len() - 1 {
+        for client in &mut slow {
+            client.send(&request[at..=at]);
+        }
+        if at % 10 == 0 {
+            eventually("the pieces were taken", || green_threads(&mut client) == base);
+        }
+    }
+    let mut refused: Vec<_> = (0..50).map(|_| server.client()).collect();
+    for client in &mut refused {
+        client.send("GET / HTTP/1.1\r\nHost : a\r\n\r\n");
+        client.until("\r\n\r\n");
+    }
+    eventually("they linger without a stack", || green_threads(&mut client) == base);
+    assert_eq!(server.handle.connections(), 101);
+    for client in &mut slow {
+        client.send(&request[request.len() - 1..]);
+    }
+    for client in &mut slow {
+        assert_eq!(client.response().1, "slept");
+    }
+    for client in &mut refused {
+        assert!(client.rest().len() < 200);
+    }
+}
+
+/// What has begun may finish; what does not finish goes with the end of the graceful stop.
+#[test]
+fn heads_under_way_survive_the_stop() {
+    let mut server = serve();
+    let mut client = server.client();
+    started(&mut client);
+    let (mut one, mut other) = (server.client(), server.client());
+    for half in [&mut one, &mut other] {
+        half.send("GET /green-threads HTTP/1.1\r\nHo");
+    }
+    eventually("both are there", || server.handle.connections() == 3);
+    std::thread::sleep(Duration::from_millis(100));
+    server.handle.shutdown();
+    assert!(client.is_closed());
+    one.send("st: a\r\n\r\n");
+    let text = one.rest();
+    assert!(text.starts_with("HTTP/1.1 200 OK") && text.contains("Connection: close"), "{text}");
+    drop(other);
+    server.join();
+}
+
 #[test]
 fn waiting_handlers_hold_one_each() {
     let server = serve();

@@ -85,6 +85,62 @@ fn slow_heads() {
     }
 }
 
+/// Too slow in all, though never for long: the rate decides.
+#[test]
+fn dribbling_bodies() {
+    for mode in MODES {
+        let server = serve(mode, |config| {
+            config.min_rate = 1000;
+            config.min_rate_grace = ms(200);
+        });
+        let mut client = server.client();
+        client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n");
+        let mut pace = client.0.try_clone().unwrap();
+        let dribble = std::thread::spawn(move || {
+            for _ in 0..899 {
+                std::thread::sleep(ms(10));
+                if pace.write_all(b"x").is_err() {
+                    break;
+                }
+            }
+        });
+        let start = Instant::now();
+        assert_eq!(status_of(&client.rest()), "408", "{mode}");
+        assert!(start.elapsed() < ms(8000), "{mode}: {:?}", start.elapsed());
+        dribble.join().unwrap();
+        // One that keeps to it may take longer than the grace.
+        let mut client = server.client();
+        client.send(
+            "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n",
+        );
+        for _ in 0..3 {
+            client.send([b'x'; 1000]);
+            std::thread::sleep(ms(100));
+        }
+        assert_eq!(status_of(&client.rest()), "200", "{mode}");
+    }
+}
+
+/// Takes a little now and then, within each time-out.
+#[test]
+fn dribbling_readers() {
+    for mode in MODES {
+        let server = serve(mode, |config| {
+            config.min_rate = 100 << 20;
+            config.min_rate_grace = ms(300);
+        });
+        let mut client = server.client();
+        client.send(get("/flood"));
+        client.until("\r\n\r\n");
+        let mut some = vec![0; 64 << 10];
+        eventually("the connection is cut", || {
+            let _ = client.0.read(&mut some);
+            std::thread::sleep(ms(20));
+            server.handle.connections() == 0
+        });
+    }
+}
+
 #[test]
 fn slow_bodies() {
     for mode in MODES {

@@ -1,8 +1,9 @@
 //! Accepting, and what a connection's turns run on: the meaning of each [`Mode`](super::Mode).
 //!
 //! Green: an acceptor per worker; each connection stays with the worker that accepted it. Between two turns it
-//! has no green thread: `io::start_when_readable` starts one when bytes come. Threads and pool: one acceptor,
-//! and OS threads that stay in `recv` between two turns.
+//! has no green thread: `io::start_when_readable` starts one when bytes come. The same in the middle of a head, and when
+//! a client is to be listened to before the close. Threads and pool: an acceptor per listener, and OS threads that stay in
+//! `recv` between two turns.
 
 #![forbid(unsafe_code)]
 
@@ -12,14 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::{Context, Next, turn};
-use super::link::Link;
+use super::connection::{Begun, Context, Next, too_slow, turn};
+use super::link::{Holder, LINGER, LINGER_BYTES, Link};
+use super::listener::Listener;
 use super::router::Handler;
 use super::state::{Open, Reachable, Waits};
 use super::upgrade::Upgrade;
 use crate::blocking::os_thread;
 use crate::io::{Descriptor, end_idle, start_when_readable};
-use crate::net::TcpListener;
 use crate::thread;
 use crate::wait::Monitor;
 
@@ -35,23 +36,34 @@ pub(crate) struct Service {
 struct Connection {
     service: Arc<Service>,
     peer: SocketAddr,
+    /// What it has to remember between two turns; most have nothing.
+    kept: Option<Box<Kept>>,
     /// Counts it.
     _open: Open,
 }
 
+/// What a connection remembers between two turns beside its socket.
+#[derive(Default)]
+struct Kept {
+    /// A head whose rest is still to come.
+    begun: Option<Begun>,
+}
+
 /// The next connection, or `None` when the server stops. Whatever else goes wrong, it goes on.
-fn next(listener: &TcpListener, context: &Context) -> Option<(Descriptor, SocketAddr, Open)> {
+fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Descriptor)> {
     const FIRST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_secs(1);
 
+    let context = &service.context;
     let mut pause = FIRST;
     loop {
         let error = match listener.accept() {
             _ if context.state.is_stopping() => return None,
-            Ok((stream, peer)) => {
+            Ok((socket, peer)) => {
                 // At the limit this one is kept waiting, and no further one is accepted.
-                let open = context.state.open(context.config.max_connections)?;
-                return Some((stream.0.into_descriptor(), peer, open));
+                let _open = context.state.open(context.config.max_connections)?;
+                let connection = Connection { service: service.clone(), peer, kept: None, _open };
+                return Some((connection, socket));
             }
             Err(error) => error,
         };
@@ -68,13 +80,12 @@ fn next(listener: &TcpListener, context: &Context) -> Option<(Descriptor, Socket
 }
 
 /// Accepts on the calling green thread's worker until the server stops.
-pub(crate) fn green(listener: &TcpListener, service: &Arc<Service>) {
+pub(crate) fn green(listener: &Listener, service: &Arc<Service>) {
     let context = &service.context;
-    while let Some((socket, peer, open)) = next(listener, context) {
-        let connection = Connection { service: service.clone(), peer, _open: open };
+    while let Some((connection, socket)) = next(listener, service) {
         connection.wait(socket, Link::after(context.config.header_timeout));
     }
-    end_idle(context.state.group);
+    end_idle(context.state.idle);
 }
 
 impl Connection {
@@ -83,30 +94,61 @@ impl Connection {
     #[inline(never)]
     fn wait(self, socket: Descriptor, deadline: Option<Instant>) {
         let state = &self.service.context.state;
-        if state.is_stopping() {
+        // A request that has begun is not idle: the graceful stop lets it finish.
+        let begun = self.kept.as_ref().is_some_and(|kept| kept.begun.is_some());
+        if state.is_stopping() && !begun {
             return;
         }
+        let group = if begun { state.ending } else { state.idle };
         // OK to ignore the error: the socket is dropped, which is all that can be done.
-        let _ = start_when_readable(socket, state.group, deadline, move |socket, ready| {
-            if ready.is_ok() {
-                self.turn(socket, deadline);
+        let _ = start_when_readable(socket, group, deadline, move |socket, ready| match ready {
+            Ok(()) => self.turn(socket, deadline),
+            Err(error) if begun && error.kind() == ErrorKind::TimedOut => {
+                let link = Link::new(&socket, &self.service.context, Holder::Turn);
+                if let Next::Linger = too_slow(&link) {
+                    self.linger(socket, LINGER_BYTES, Link::after(LINGER));
+                }
             }
+            Err(_) => {}
         });
     }
 
     /// On a fresh green thread: something came.
-    fn turn(self, socket: Descriptor, deadline: Option<Instant>) {
+    fn turn(mut self, socket: Descriptor, deadline: Option<Instant>) {
+        let begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
         let Service { context, app } = &*self.service;
-        let link = Link::new(&socket, context, None);
-        match turn(context, &**app, &link, self.peer, None) {
+        let link = Link::new(&socket, context, Holder::Turn);
+        match turn(context, &**app, &link, self.peer, None, begun) {
             Next::Idle => {
                 let deadline = Link::after(context.config.keep_alive_timeout);
+                self.kept = None;
                 self.wait(socket, deadline);
             }
             Next::Nothing => self.wait(socket, deadline),
+            Next::Head(begun) => {
+                let deadline = begun.deadline;
+                self.kept.get_or_insert_default().begun = Some(begun);
+                self.wait(socket, deadline);
+            }
             Next::Close => {}
+            Next::Linger => self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
             Next::Upgrade(upgrade) => self.leave_http(socket, upgrade),
         }
+    }
+
+    /// Closes a connection whose client may still be sending, after up to `left` more bytes.
+    #[inline(never)]
+    fn linger(self, socket: Descriptor, mut left: usize, deadline: Option<Instant>) {
+        if !Link::drain(&socket, &mut left) {
+            return;
+        }
+        let ending = self.service.context.state.ending;
+        // OK to ignore the error: as in `wait`.
+        let _ = start_when_readable(socket, ending, deadline, move |socket, ready| {
+            if ready.is_ok() {
+                self.linger(socket, left, deadline);
+            }
+        });
     }
 
     /// Runs what took the connection over, on this green thread. Never inlined: as above.
@@ -116,7 +158,8 @@ impl Connection {
         let reachable = Arc::new(Reachable::new(socket));
         reachable.set(Waits::Upgraded);
         let _listed = context.state.list(&reachable);
-        upgrade.run(&Link::new(&reachable.socket, context, None), &context.state.stopping);
+        let link = Link::new(&reachable.socket, context, Holder::Green);
+        upgrade.run(&link, &context.state.stopping);
     }
 
     /// On an OS thread, from the first request to the last.
@@ -125,16 +168,16 @@ impl Connection {
         Link::prepare_os(&socket, &context.config)?;
         let os = Arc::new(Reachable::new(socket));
         let _listed = context.state.list(&os);
-        let link = Link::new(&os.socket, context, Some(&os));
+        let link = Link::new(&os.socket, context, Holder::Os(&os));
         let mut deadline = Link::after(context.config.header_timeout);
         loop {
             os.set(Waits::ForRequest);
             if context.state.is_stopping() {
                 break;
             }
-            match turn(context, &**app, &link, self.peer, deadline) {
+            match turn(context, &**app, &link, self.peer, deadline, None) {
                 Next::Idle | Next::Nothing => {}
-                Next::Close => break,
+                Next::Close | Next::Linger | Next::Head(_) => break,
                 Next::Upgrade(upgrade) => {
                     os.set(Waits::Upgraded);
                     upgrade.run(&link, &context.state.stopping);
@@ -148,9 +191,8 @@ impl Connection {
 }
 
 /// Accepts until the server stops; an OS thread per connection.
-pub(crate) fn threads(listener: &TcpListener, service: &Arc<Service>) {
-    while let Some((socket, peer, open)) = next(listener, &service.context) {
-        let connection = Connection { service: service.clone(), peer, _open: open };
+pub(crate) fn threads(listener: &Listener, service: &Arc<Service>) {
+    while let Some((connection, socket)) = next(listener, service) {
         let started = os_thread("sward-http", move || {
             // OK to ignore: a socket that takes no options is closed.
             let _ = connection.serve(socket);
@@ -165,30 +207,48 @@ pub(crate) fn threads(listener: &TcpListener, service: &Arc<Service>) {
 /// Connections that wait for a thread of the pool. `None` in it tells one thread to end.
 type Waiting = Monitor<VecDeque<Option<(Connection, Descriptor)>>>;
 
-/// Accepts until the server stops; `size` OS threads take the connections, one at a time each.
-pub(crate) fn pool(listener: &TcpListener, service: &Arc<Service>, size: usize) -> io::Result<()> {
-    let waiting = Arc::new(Waiting::new(VecDeque::new()));
-    for started in 0..size {
-        let theirs = waiting.clone();
-        let thread = os_thread("sward-http", move || {
-            while let Some((connection, socket)) = take(&theirs) {
-                // OK to ignore: a socket that takes no options is closed.
-                let _ = connection.serve(socket);
-            }
-        });
-        if let Err(error) = thread {
-            end(&waiting, started);
-            return Err(error);
+/// OS threads that take connections, one at a time each. They end when this is dropped, each after its present one.
+pub(crate) struct Pool {
+    waiting: Arc<Waiting>,
+    size: usize,
+}
+
+impl Pool {
+    pub(crate) fn start(size: usize) -> io::Result<Pool> {
+        let mut pool = Pool { waiting: Arc::new(Waiting::new(VecDeque::new())), size: 0 };
+        for _ in 0..size {
+            let theirs = pool.waiting.clone();
+            os_thread("sward-http", move || {
+                while let Some((connection, socket)) = take(&theirs) {
+                    // OK to ignore: a socket that takes no options is closed.
+                    let _ = connection.serve(socket);
+                }
+            })?;
+            pool.size += 1;
+        }
+        Ok(pool)
+    }
+
+    /// Accepts until the server stops.
+    pub(crate) fn accept(&self, listener: &Listener, service: &Arc<Service>) {
+        while let Some(connection) = next(listener, service) {
+            let mut queue = self.waiting.lock();
+            queue.push_back(Some(connection));
+            queue.wake_one(0);
         }
     }
-    while let Some((socket, peer, open)) = next(listener, &service.context) {
-        let connection = Connection { service: service.clone(), peer, _open: open };
-        let mut queue = waiting.lock();
-        queue.push_back(Some((connection, socket)));
-        queue.wake_one(0);
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut queue = self.waiting.lock();
+        // Those that still wait for a thread are closed.
+        let turned_away = std::mem::take(&mut *queue);
+        queue.extend((0..self.size).map(|_| None));
+        queue.wake_all(0);
+        drop(queue);
+        drop(turned_away);
     }
-    end(&waiting, size);
-    Ok(())
 }
 
 fn take(waiting: &Waiting) -> Option<(Connection, Descriptor)> {
@@ -201,14 +261,4 @@ fn take(waiting: &Waiting) -> Option<(Connection, Descriptor)> {
             why.unwind();
         }
     }
-}
-
-/// Those that still wait for a thread are closed, and the threads end after what they are doing.
-fn end(waiting: &Waiting, threads: usize) {
-    let mut queue = waiting.lock();
-    let turned_away = std::mem::take(&mut *queue);
-    queue.extend((0..threads).map(|_| None));
-    queue.wake_all(0);
-    drop(queue);
-    drop(turned_away);
 }

@@ -228,21 +228,17 @@ impl<'r> Body<'r> {
             self.link.send(self.out, None)?;
             self.out.clear();
         }
-        let deadline = Link::after(self.link.config.body_timeout);
-        match self.link.recv(buf, deadline) {
-            Ok(0) => {
+        match self.link.recv_body(buf) {
+            Ok(Some(0)) => {
                 let error = Error::new(StatusCode::BAD_REQUEST, "the body was cut off");
                 Err(error.into_io(ErrorKind::UnexpectedEof))
             }
-            // An enclosing time-out of the handler's own is the handler's to judge.
-            Err(error)
-                if error.kind() == ErrorKind::TimedOut
-                    && deadline.is_some_and(|at| std::time::Instant::now() >= at) =>
-            {
+            Ok(Some(n)) => Ok(n),
+            Ok(None) => {
                 let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
                 Err(error.into_io(ErrorKind::TimedOut))
             }
-            received => received,
+            Err(error) => Err(error),
         }
     }
 

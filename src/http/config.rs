@@ -26,6 +26,11 @@ pub struct Config {
     pub body_timeout: Duration,
     /// For the client to take in what one write sends. The connection is cut. Default 30 s.
     pub write_timeout: Duration,
+    /// Bytes per second that a client must manage with a request body, and with taking in a response, while the
+    /// server waits for it. Slower ones get 408, or are cut. 0: no such rule. Default 240.
+    pub min_rate: u64,
+    /// Waiting, in all of a request or of a response, for which no rate is asked. Default 10 s.
+    pub min_rate_grace: Duration,
     /// How long a connection may wait for its next request. Default 75 s.
     pub keep_alive_timeout: Duration,
     /// Header lines in a request head, then 431. Default 100.
@@ -56,6 +61,8 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
+            min_rate: 240,
+            min_rate_grace: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             max_headers: 100,
             max_line: 16 << 10,

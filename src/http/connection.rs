@@ -33,12 +33,23 @@ use crate::hub::{park, trim};
 pub(crate) enum Next {
     /// Everything is answered: wait for the next request. No buffer is held.
     Idle,
-    /// There was nothing to read (green threads only): wait on as before.
+    /// There was nothing to read ([`Holder::Turn`](super::link::Holder) only): wait on as before.
     Nothing,
+    /// A head has begun and its rest is not here yet (`Holder::Turn` only): wait for it, with this.
+    Head(Begun),
     /// Close it.
     Close,
+    /// Everything is said, and the client was told; it may still be sending. Wait a moment before closing.
+    Linger,
     /// It has left HTTP: run this, then close it.
     Upgrade(Upgrade),
+}
+
+/// The beginning of a request's head: what a connection keeps, without a stack, while its client dawdles.
+pub(crate) struct Begun {
+    bytes: Box<[u8]>,
+    /// When it has to be whole.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// What a turn needs to know of its server.
@@ -52,14 +63,15 @@ pub(crate) struct Context {
 /// Responses that have come together are sent when there is this much.
 const BATCH: usize = 64 << 10;
 
-/// Serves what came. On an OS thread it waits for that until `deadline`, or without one as long as a connection
-/// may be idle; on a green thread it does not wait.
+/// Serves what came, behind what had `begun`. If the link's holder keeps its thread, waits for that until `deadline`,
+/// or without one as long as a connection may be idle; otherwise only looks whether it is there.
 pub(crate) fn turn(
     context: &Context,
     app: &dyn Handler,
     link: &Link<'_>,
     peer: SocketAddr,
     deadline: Option<Instant>,
+    begun: Option<Begun>,
 ) -> Next {
     let mut turn = Turn {
         context,
@@ -72,21 +84,29 @@ pub(crate) fn turn(
         out: buffer::output(),
         now: None,
     };
-    let next = turn.run(deadline);
+    let next = turn.run(deadline, begun);
     buffer::give_output(turn.out);
-    if let After::Upgrade(takeover) = next {
-        return Next::Upgrade(Upgrade::new(takeover, turn.input, turn.start, turn.end));
-    }
-    buffer::give_input(turn.input);
+    let (start, end) = (turn.start, turn.end);
     match next {
-        After::Upgrade(_) => unreachable!("returned above"),
+        After::Upgrade(takeover) => {
+            return Next::Upgrade(Upgrade::new(takeover, turn.input, start, end));
+        }
+        After::Head(deadline) => {
+            let bytes = turn.input[start..end].into();
+            buffer::give_input(turn.input);
+            return Next::Head(Begun { bytes, deadline });
+        }
+        _ => buffer::give_input(turn.input),
+    }
+    match next {
+        After::Upgrade(_) | After::Head(_) => unreachable!("returned above"),
         After::Idle => Next::Idle,
         After::Nothing => Next::Nothing,
         After::Close => Next::Close,
-        After::Linger => {
-            link.linger();
-            Next::Close
-        }
+        After::Linger => match link.end() {
+            true => Next::Linger,
+            false => Next::Close,
+        },
         After::Abort => {
             link.abort();
             Next::Close
@@ -94,10 +114,36 @@ pub(crate) fn turn(
     }
 }
 
+/// Answers the client whose head was not whole in its time.
+#[cold]
+pub(crate) fn too_slow(link: &Link<'_>) -> Next {
+    let mut out = buffer::output();
+    let sent = refusal(link, &mut out, SLOW_HEAD);
+    buffer::give_output(out);
+    if sent.is_ok() && link.end() { Next::Linger } else { Next::Close }
+}
+
+const SLOW_HEAD: Refused =
+    Refused { status: StatusCode::REQUEST_TIMEOUT, why: "the head came too slowly" };
+
+/// Sends what is in `out`, and behind it why a request cannot be read further.
+#[cold]
+fn refusal(link: &Link<'_>, out: &mut Vec<u8>, refused: Refused) -> io::Result<()> {
+    let Refused { status, why } = refused;
+    let response = (status, why).into_response();
+    encode::head(out, &response, Exchange::LAST, Instant::now());
+    out.extend_from_slice(why.as_bytes());
+    let sent = link.send(out, None);
+    out.clear();
+    sent
+}
+
 /// How a turn ends.
 enum After {
     Idle,
     Nothing,
+    /// The rest of a head is waited for, until then.
+    Head(Option<Instant>),
     Close,
     /// Close, but the client may still be sending.
     Linger,
@@ -140,14 +186,28 @@ struct Turn<'t> {
 }
 
 impl Turn<'_> {
-    fn run(&mut self, deadline: Option<Instant>) -> After {
-        match self.link.recv_first(&mut self.input, deadline) {
-            Ok(Some(n @ 1..)) => self.end = n,
-            Ok(Some(0)) | Err(_) => return After::Close,
-            Ok(None) => return After::Nothing,
-        }
+    fn run(&mut self, wait: Option<Instant>, begun: Option<Begun>) -> After {
         // Of the head that is being received.
         let mut deadline = None;
+        match begun {
+            Some(begun) => {
+                let len = begun.bytes.len();
+                if self.input.len() <= len {
+                    self.input.resize(len.next_power_of_two() * 2, 0);
+                }
+                self.input[..len].copy_from_slice(&begun.bytes);
+                self.end = len;
+                deadline = begun.deadline;
+                if let Err(after) = self.await_line(&mut deadline) {
+                    return after;
+                }
+            }
+            None => match self.link.recv_first(&mut self.input, wait) {
+                Ok(Some(n @ 1..)) => self.end = n,
+                Ok(Some(0)) | Err(_) => return After::Close,
+                Ok(None) => return After::Nothing,
+            },
+        }
         loop {
             match self.step() {
                 Ok(Step::Done) => {
@@ -164,19 +224,8 @@ impl Turn<'_> {
                     if self.flush().is_err() {
                         return After::Close;
                     }
-                    if deadline.is_none() {
-                        deadline = Link::after(self.context.config.header_timeout);
-                    }
-                    match self.fill_line(deadline) {
-                        Ok(true) => {}
-                        Ok(false) => return After::Close,
-                        Err(error) if error.kind() == ErrorKind::TimedOut => {
-                            return self.refuse(Refused {
-                                status: StatusCode::REQUEST_TIMEOUT,
-                                why: "the head came too slowly",
-                            });
-                        }
-                        Err(_) => return After::Close,
+                    if let Err(after) = self.await_line(&mut deadline) {
+                        return after;
                     }
                 }
                 Ok(Step::Stream { producer, head_first, exchange, linger }) => {
@@ -203,8 +252,33 @@ impl Turn<'_> {
         }
     }
 
-    /// Receives once, behind what is there.
-    fn fill(&mut self, deadline: Option<Instant>) -> io::Result<usize> {
+    /// Receives until there is a further line to parse, so that a head that comes byte by byte is not parsed from
+    /// its start for each of them. Sets the head's deadline if it has none yet. `Err`: how the turn ends.
+    fn await_line(&mut self, deadline: &mut Option<Instant>) -> Result<(), After> {
+        let config = &self.context.config;
+        if deadline.is_none() {
+            *deadline = Link::after(config.header_timeout);
+        }
+        loop {
+            let n = match self.fill(*deadline) {
+                Ok(Some(0)) => return Err(After::Close),
+                Ok(Some(n)) => n,
+                Ok(None) => return Err(After::Head(*deadline)),
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    return Err(self.refuse(SLOW_HEAD));
+                }
+                Err(_) => return Err(After::Close),
+            };
+            let fresh = &self.input[self.end - n..self.end];
+            let large = self.end - self.start > config.max_line.min(config.max_head);
+            if large || fresh.contains(&b'\n') {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Receives once, behind what is there. `None` if there is nothing yet and the turn is not to wait.
+    fn fill(&mut self, deadline: Option<Instant>) -> io::Result<Option<usize>> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end == self.input.len() {
@@ -215,23 +289,9 @@ impl Turn<'_> {
                 self.input.resize(self.input.len() * 2, 0);
             }
         }
-        let n = self.link.recv(&mut self.input[self.end..], deadline)?;
-        self.end += n;
+        let n = self.link.recv_head(&mut self.input[self.end..], deadline)?;
+        self.end += n.unwrap_or(0);
         Ok(n)
-    }
-
-    /// Receives until there is a further line to parse, so that a head that comes byte by byte is not
-    /// parsed from its start for each of them. False at the end of the stream.
-    fn fill_line(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
-        loop {
-            let n = self.fill(deadline)?;
-            let fresh = &self.input[self.end - n..self.end];
-            let config = &self.context.config;
-            let large = self.end - self.start > config.max_line.min(config.max_head);
-            if n == 0 || large || fresh.contains(&b'\n') {
-                return Ok(n > 0);
-            }
-        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -246,11 +306,9 @@ impl Turn<'_> {
     /// Answers a request that cannot be read further.
     #[cold]
     fn refuse(&mut self, refused: Refused) -> After {
-        let Refused { status, why } = refused;
-        let response = (status, why).into_response();
-        encode::head(&mut self.out, &response, Exchange::LAST, Instant::now());
-        self.out.extend_from_slice(why.as_bytes());
-        if self.flush().is_ok() { After::Linger } else { After::Close }
+        self.now = None;
+        let sent = refusal(self.link, &mut self.out, refused);
+        if sent.is_ok() { After::Linger } else { After::Close }
     }
 
     /// Parses and answers one request. The header slots usually live here, on the stack; never inlined, so that
@@ -271,6 +329,7 @@ impl Turn<'_> {
             return Ok(Step::Partial);
         };
         let ahead = &bytes[head.len..];
+        self.link.begin();
         let body = Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
         let mut request = Request::new(&head, body, self.peer);
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::buffer;
 use super::config::Config;
 use super::connection::Context;
+use super::pace::Pace;
 use super::state::{Reachable, Waits};
 use crate::hub;
 use crate::io::{self as sys_io, Descriptor};
@@ -27,19 +28,36 @@ pub(crate) struct Link<'c> {
     pub(crate) config: &'c Config,
     /// Set when the server cuts what still runs after its graceful stop.
     cut: &'c AtomicBool,
-    /// On an OS thread: where it says whether it is idle.
-    os: Option<&'c Reachable>,
+    /// Whose thread it is.
+    holder: Holder<'c>,
+    /// How well the client sends, and how well it takes.
+    incoming: Pace,
+    outgoing: Pace,
+}
+
+/// What kind of thread a connection's turn runs on.
+#[derive(Clone, Copy)]
+pub(crate) enum Holder<'c> {
+    /// A green thread for one turn: it was started because there is something to read, and ends rather than wait for
+    /// a head.
+    Turn,
+    /// A green thread for the whole connection.
+    Green,
+    /// An OS thread for the whole connection. This is where it says whether it is idle.
+    Os(&'c Reachable),
 }
 
 impl<'c> Link<'c> {
-    /// Of a connection that runs on a green thread, or on an OS thread (`os`) and was prepared with
+    /// Of a connection that runs on a thread of `holder`'s kind; if that is an OS thread, it was prepared with
     /// [`Link::prepare_os`].
     pub(crate) fn new(
         socket: &'c Descriptor,
         context: &'c Context,
-        os: Option<&'c Reachable>,
+        holder: Holder<'c>,
     ) -> Link<'c> {
-        Link { socket, config: &context.config, cut: &context.state.cut, os }
+        let config = &context.config;
+        let (incoming, outgoing) = (Pace::default(), Pace::default());
+        Link { socket, config, cut: &context.state.cut, holder, incoming, outgoing }
     }
 
     /// Sets the time-outs that an OS thread's plain blocking calls keep to.
@@ -56,24 +74,62 @@ impl<'c> Link<'c> {
         sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline).map_err(timed_out)
     }
 
-    /// The read that a turn begins with. An OS thread waits here between two requests. A green thread
-    /// was started because there is something to read: if not (`None`), it need not wait, it can end.
+    /// The read that a turn begins with: `None` if there is nothing, and the thread is not to wait for it.
     #[inline]
     pub(crate) fn recv_first(
         &self,
         buf: &mut [u8],
         deadline: Option<Instant>,
     ) -> io::Result<Option<usize>> {
-        let Some(os) = self.os else {
-            self.check()?;
-            return match sys::message::recv(self.socket.as_fd(), buf, RecvFlags::DONTWAIT) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-                received => received.map(Some),
-            };
-        };
-        let received = self.recv(buf, deadline);
-        os.set(Waits::No);
-        received.map(Some)
+        let received = self.recv_head(buf, deadline);
+        if let Holder::Os(os) = self.holder {
+            os.set(Waits::No);
+        }
+        received
+    }
+
+    /// The same for the rest of a head.
+    #[inline]
+    pub(crate) fn recv_head(
+        &self,
+        buf: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<Option<usize>> {
+        if !matches!(self.holder, Holder::Turn) {
+            return self.recv(buf, deadline).map(Some);
+        }
+        self.check()?;
+        match sys::message::recv(self.socket.as_fd(), buf, RecvFlags::DONTWAIT) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            received => received.map(Some),
+        }
+    }
+
+    /// A request begins: what the client did before does not count.
+    pub(crate) fn begin(&self) {
+        self.incoming.reset();
+        self.outgoing.reset();
+    }
+
+    /// Reads some of a body. `None`: the client took longer than [`Config::body_timeout`], or is too slow in all.
+    pub(crate) fn recv_body(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let began = Instant::now();
+        let patience = self.incoming.patience(self.config, self.config.body_timeout);
+        let deadline = began.checked_add(patience);
+        match self.recv(buf, deadline) {
+            Ok(n) => {
+                self.incoming.add(began.elapsed(), n);
+                Ok(Some(n))
+            }
+            // An enclosing time-out of the handler's own is the handler's to judge.
+            Err(error)
+                if error.kind() == ErrorKind::TimedOut
+                    && deadline.is_some_and(|at| Instant::now() >= at) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads into a buffer that is taken when there is something to read: who waits holds none. Give it back.
@@ -98,10 +154,15 @@ impl<'c> Link<'c> {
     pub(crate) fn send(&self, mut bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
         let mut now = now;
         while !bytes.is_empty() {
-            self.check()?;
-            let deadline = self.write_deadline(now.take());
-            let n = sys_io::send(self.socket, bytes, SendFlags::empty(), deadline);
-            bytes = &bytes[n.map_err(timed_out)?..];
+            let batch = now.is_some();
+            let began = now.take().unwrap_or_else(Instant::now);
+            let n =
+                self.sent(began, |at| sys_io::send(self.socket, bytes, SendFlags::empty(), at))?;
+            // Whoever reads the clock for many short responses is spared the look at it after each, as these go at once.
+            if !batch || n < bytes.len() {
+                self.outgoing.add(began.elapsed(), n);
+            }
+            bytes = &bytes[n..];
         }
         Ok(())
     }
@@ -109,10 +170,8 @@ impl<'c> Link<'c> {
     /// Sends all of it, and says to the kernel that a file follows, which may share its last packet.
     pub(crate) fn send_more(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.check()?;
-            let deadline = self.write_deadline(None);
-            let n = sys_io::send(self.socket, bytes, SendFlags::MORE, deadline);
-            bytes = &bytes[n.map_err(timed_out)?..];
+            let n = self.counted(|at| sys_io::send(self.socket, bytes, SendFlags::MORE, at))?;
+            bytes = &bytes[n..];
         }
         Ok(())
     }
@@ -124,17 +183,13 @@ impl<'c> Link<'c> {
         offset: u64,
         count: usize,
     ) -> io::Result<usize> {
-        self.check()?;
-        let deadline = self.write_deadline(None);
-        sys_io::send_file(self.socket, file, offset, count, deadline).map_err(timed_out)
+        self.counted(|at| sys_io::send_file(self.socket, file, offset, count, at))
     }
 
     /// Sends `first`, then `second`, in one call to the system if the socket takes it.
     pub(crate) fn send_both(&self, first: &[u8], second: &[u8]) -> io::Result<()> {
-        self.check()?;
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        let deadline = self.write_deadline(None);
-        let n = sys_io::send_vectored(self.socket, &slices, deadline).map_err(timed_out)?;
+        let n = self.counted(|at| sys_io::send_vectored(self.socket, &slices, at))?;
         match n.checked_sub(first.len()) {
             Some(of_second) => self.send(&second[of_second..], None),
             None => {
@@ -144,17 +199,43 @@ impl<'c> Link<'c> {
         }
     }
 
+    /// One call that sends, with its wait counted.
+    fn counted(
+        &self,
+        call: impl FnOnce(Option<Instant>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let began = Instant::now();
+        let n = self.sent(began, call)?;
+        self.outgoing.add(began.elapsed(), n);
+        Ok(n)
+    }
+
+    /// One call that sends and waits from `began` no longer than the client deserves.
+    #[inline]
+    fn sent(
+        &self,
+        began: Instant,
+        call: impl FnOnce(Option<Instant>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.check()?;
+        // Those set on the socket do not bind a green thread that an OS thread shares its WebSocket with.
+        let by_socket = matches!(self.holder, Holder::Os(_)) && !hub::is_green();
+        if by_socket && self.outgoing.is_too_slow(self.config) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        let deadline = match by_socket {
+            true => None,
+            false => {
+                let patience = self.outgoing.patience(self.config, self.config.write_timeout);
+                began.checked_add(patience)
+            }
+        };
+        call(deadline).map_err(timed_out)
+    }
+
     /// A deadline for a read that may take `timeout` from now.
     pub(crate) fn after(timeout: Duration) -> Option<Instant> {
         Instant::now().checked_add(timeout)
-    }
-
-    fn write_deadline(&self, now: Option<Instant>) -> Option<Instant> {
-        // Those set on the socket do not bind a green thread that an OS thread shares its WebSocket with.
-        if self.os.is_some() && !hub::is_green() {
-            return None;
-        }
-        now.unwrap_or_else(Instant::now).checked_add(self.config.write_timeout)
     }
 
     #[inline]
@@ -165,26 +246,46 @@ impl<'c> Link<'c> {
         Ok(())
     }
 
-    /// The client hears that nothing follows; then what it still sends is read and dropped for a
-    /// moment, since closing with bytes unread would make the kernel reset the connection, and the
-    /// client might lose the answer.
-    pub(crate) fn linger(&self) {
-        const BYTES: usize = 256 << 10;
-        const TIME: Duration = Duration::from_secs(2);
-
+    /// The client hears that nothing follows. What it still sends is read and dropped for a moment, since closing with
+    /// bytes unread would make the kernel reset the connection, and the client might lose the answer. True if somebody
+    /// else has to do that: [`drain`](Link::drain), for [`LINGER`].
+    pub(crate) fn end(&self) -> bool {
         if sys::socket::shutdown(self.socket.as_fd(), Shutdown::Write).is_err() {
-            return;
+            return false;
         }
-        let deadline = Link::after(TIME);
+        if matches!(self.holder, Holder::Turn) {
+            return true;
+        }
+        let deadline = Link::after(LINGER);
         let mut buf = buffer::input();
-        let mut left = BYTES;
-        while let Ok(n @ 1..) = self.recv(&mut buf, deadline) {
+        let mut left = LINGER_BYTES;
+        while let Ok(n @ 1..) = sys_io::recv(self.socket, &mut buf, RecvFlags::empty(), deadline) {
             left = left.saturating_sub(n);
             if left == 0 {
                 break;
             }
         }
         buffer::give_input(buf);
+        false
+    }
+
+    /// Drops what has come, up to `left` bytes, which it counts down. False if no more is to come, or to be dropped.
+    pub(crate) fn drain(socket: &Descriptor, left: &mut usize) -> bool {
+        let mut buf = buffer::input();
+        let more = loop {
+            match sys::message::recv(socket.as_fd(), &mut buf, RecvFlags::DONTWAIT) {
+                Ok(0) => break false,
+                Ok(n) => {
+                    *left = left.saturating_sub(n);
+                    if *left == 0 {
+                        break false;
+                    }
+                }
+                Err(error) => break error.kind() == ErrorKind::WouldBlock,
+            }
+        };
+        buffer::give_input(buf);
+        more
     }
 
     /// Makes the coming close a reset, so that the client cannot take what it has for the whole.
@@ -193,6 +294,12 @@ impl<'c> Link<'c> {
         let _ = sys::socket::set_reset_on_close(self.socket.as_fd());
     }
 }
+
+/// How long a client that still sends is listened to after the last answer.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// And how much of it.
+pub(crate) const LINGER_BYTES: usize = 256 << 10;
 
 #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
 fn receive_lent(fd: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<(Vec<u8>, usize)> {

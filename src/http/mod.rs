@@ -37,7 +37,7 @@
 
 // Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, sse, route, methods, router, middleware, cookie, multipart, typed, error. What
-// moves: link, buffer, connection, answer, state, accept, server. Beyond HTTP: upgrade, ws. Files:
+// moves: link, pace, buffer, connection, answer, state, listener, accept, server. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, gzip.
 mod accept;
 mod accept_encoding;
@@ -55,15 +55,20 @@ mod event;
 mod fields;
 mod file_body;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "compression")]
 mod gzip;
 mod head;
 mod into_response;
 mod link;
+mod listener;
 mod methods;
 pub mod middleware;
 mod mode;
 mod multipart;
+mod pace;
 mod request;
 mod response;
 mod route;
@@ -88,6 +93,7 @@ pub use error::Error;
 pub use event::Event;
 pub use files::{ServeDir, ServeFile};
 pub use into_response::{Html, IntoResponse, Json};
+pub use listener::Listener;
 pub use middleware::{Middleware, Next};
 pub use mode::{Mode, ParseModeError};
 pub use multipart::{Multipart, Part};

@@ -3,20 +3,22 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::accept::{self, Service};
+use super::accept::{self, Pool, Service};
 use super::config::Config;
 use super::connection::Context;
+use super::listener::Listener;
 use super::mode::Mode;
 use super::router::Handler;
 use super::state::State;
-use crate::net::{BindOptions, TcpListener, ToSocketAddrs};
-use crate::sys;
+use crate::blocking::os_thread;
+use crate::io::end_idle;
+use crate::net::ToSocketAddrs;
+use crate::sync::mpsc;
 use crate::thread;
 
 /// An HTTP/1.1 server.
@@ -44,26 +46,37 @@ use crate::thread;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server {
-    listener: TcpListener,
-    addr: SocketAddr,
+    listeners: Vec<Listener>,
     mode: Mode,
     config: Config,
     state: Arc<State>,
 }
 
 impl Server {
-    /// Binds to an address; port 0 takes a free one. Clients can connect from now on, and are answered
-    /// from [`Server::serve`] on.
+    /// A server that listens nowhere yet: see [`Server::listen`].
+    pub fn new() -> Server {
+        Server {
+            listeners: Vec::new(),
+            mode: Mode::default(),
+            config: Config::default(),
+            state: Arc::new(State::new()),
+        }
+    }
+
+    /// A server that listens on one TCP address; port 0 takes a free one. Clients can connect from now on, and are
+    /// answered from [`Server::serve`] on.
     ///
     /// # Errors
     ///
     /// What the system says: the address is in use, not ours, or not allowed.
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Server> {
-        let config = Config::default();
-        let options = BindOptions::new().backlog(backlog(&config)).reuse_port(reuse_port());
-        let listener = TcpListener::bind_with(addr, options)?;
-        let addr = listener.local_addr()?;
-        Ok(Server { listener, addr, mode: Mode::default(), config, state: Arc::new(State::new()) })
+        Listener::bind(addr).map(|listener| Server::new().listen(listener))
+    }
+
+    /// Adds a place to listen at; there may be any number.
+    pub fn listen(mut self, listener: impl Into<Listener>) -> Server {
+        self.listeners.push(listener.into());
+        self
     }
 
     /// Sets how handlers run. Default: [`Mode::Green`].
@@ -78,13 +91,16 @@ impl Server {
         self
     }
 
-    /// The address that it is bound to.
+    /// The address of its first TCP listener.
     ///
     /// # Errors
     ///
-    /// None today; the system is asked at [`Server::bind`].
+    /// `AddrNotAvailable` if it has none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.addr)
+        let mut addrs = self.listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        addrs.next().ok_or_else(|| {
+            io::Error::new(ErrorKind::AddrNotAvailable, "the server listens on no TCP address")
+        })
     }
 
     /// A handle to stop it with.
@@ -99,54 +115,55 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What the system says if the server cannot start. Once it runs, nothing ends it but `shutdown`.
+    /// What the system says if the server cannot start, and `InvalidInput` if it listens nowhere. Once it runs, nothing
+    /// ends it but `shutdown`.
     pub fn serve(self, app: impl Handler) -> io::Result<()> {
-        let Server { listener, addr, mode, config, state } = self;
-        sys::socket::listen(listener.as_fd(), backlog(&config))?;
-        // Accepted sockets inherit it, so it costs no call per connection.
-        sys::socket::set_nodelay(listener.as_fd(), config.nodelay)?;
-        let listener = Arc::new(listener);
-        state.watch(listener.clone());
+        let Server { listeners, mode, config, state } = self;
+        if listeners.is_empty() {
+            let text = "the server listens nowhere: say where with Server::bind or Server::listen";
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
+        for listener in &listeners {
+            listener.prepare(&config)?;
+            state.watch(listener.clone());
+        }
         let context = Context { config, state: state.clone() };
         let service = Arc::new(Service { context, app: Box::new(app) });
         let served = match mode {
-            Mode::Green => serve_green(&listener, addr, &service),
-            Mode::Threads => {
-                accept::threads(&listener, &service);
-                Ok(())
-            }
-            Mode::Pool(size) => accept::pool(&listener, &service, size),
+            Mode::Green => serve_green(&listeners, &service),
+            Mode::Threads => serve_os(&listeners, &service, accept::threads),
+            Mode::Pool(size) => Pool::start(size).and_then(|pool| {
+                serve_os(&listeners, &service, move |listener, service| {
+                    pool.accept(listener, service);
+                })
+            }),
         };
         // Half a server is none: what did start stops again.
         served.inspect_err(|_| state.stop())?;
         let deadline = Instant::now().checked_add(service.context.config.shutdown_timeout);
         if !state.wait_empty(deadline) {
             state.cut();
+            if mode == Mode::Green {
+                end_all(state.ending);
+            }
         }
         Ok(())
     }
 }
 
-/// Starts an acceptor on each worker and waits for all of them.
-fn serve_green(
-    listener: &Arc<TcpListener>,
-    addr: SocketAddr,
-    service: &Arc<Service>,
-) -> io::Result<()> {
-    let config = &service.context.config;
+/// Starts an acceptor on each worker for each listener, and waits for all of them.
+fn serve_green(listeners: &[Arc<Listener>], service: &Arc<Service>) -> io::Result<()> {
+    let Context { config, state } = &service.context;
     let workers = workers();
-    let own_listeners = workers > 1 && reuse_port();
-    if workers > 1 && !own_listeners {
-        listener.share();
-    }
     let mut acceptors = Vec::with_capacity(workers);
-    for worker in 0..workers {
+    for (worker, listener) in (0..workers).flat_map(|w| listeners.iter().map(move |l| (w, l))) {
         let mut listener = listener.clone();
-        if own_listeners && worker > 0 {
-            let options = BindOptions::new().backlog(backlog(config)).reuse_port(true);
-            listener = Arc::new(TcpListener::bind_with(addr, options)?);
-            sys::socket::set_nodelay(listener.as_fd(), config.nodelay)?;
-            service.context.state.watch(listener.clone());
+        if workers > 1
+            && let Some(own) = listener.for_worker(worker, config)?
+        {
+            listener = Arc::new(own);
+            state.watch(listener.clone());
         }
         let service = service.clone();
         let builder = thread::Builder::new().name(format!("http-accept-{worker}")).worker(worker);
@@ -155,10 +172,43 @@ fn serve_green(
     for acceptor in acceptors {
         if acceptor.join().is_err() {
             // OK because it cannot happen short of a bug: the others must not serve on unseen.
-            service.context.state.stop();
+            state.stop();
         }
     }
     Ok(())
+}
+
+/// Accepts from each listener on an OS thread of its own, the first one being the caller's.
+fn serve_os(
+    listeners: &[Arc<Listener>],
+    service: &Arc<Service>,
+    accept: impl Fn(&Listener, &Arc<Service>) + Send + Sync + 'static,
+) -> io::Result<()> {
+    let accept = Arc::new(accept);
+    // Who is still at it holds a sender.
+    let (running, ended) = mpsc::channel::<()>();
+    for listener in &listeners[1..] {
+        let (listener, service) = (listener.clone(), service.clone());
+        let (accept, running) = (accept.clone(), running.clone());
+        os_thread("sward-http", move || {
+            let _running = running;
+            accept(&listener, &service);
+        })?;
+    }
+    drop(running);
+    accept(&listeners[0], service);
+    // OK to ignore: that all senders are gone is what is waited for.
+    let _ = ended.recv();
+    Ok(())
+}
+
+/// Ends whatever of `group` waits without a thread on any worker.
+fn end_all(group: usize) {
+    for worker in 0..workers() {
+        let builder = thread::Builder::new().name("http-end".into()).worker(worker);
+        // OK to ignore the error: what waits then ends at its own deadline.
+        let _ = builder.spawn(move || end_idle(group));
+    }
 }
 
 /// How many workers the caller's runtime has; starts the default one if the caller has none.
@@ -167,20 +217,16 @@ fn workers() -> usize {
     here.map_or(1, |(_, workers)| workers)
 }
 
-fn backlog(config: &Config) -> u32 {
-    config.backlog.max(1)
-}
-
-/// A listening socket per worker instead of one for all: an internal switch, to measure the two. Off
-/// because a second server on the same port would not be refused.
-fn reuse_port() -> bool {
-    std::env::var_os("SWARD_REUSEPORT").is_some_and(|value| value == "1")
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("addr", &self.addr)
+            .field("listeners", &self.listeners)
             .field("mode", &self.mode)
             .field("config", &self.config)
             .finish_non_exhaustive()

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::listener::Listener;
 use crate::io::Descriptor;
-use crate::net::TcpListener;
 use crate::sync::Mutex;
 use crate::sys::{self, Lock};
 use crate::wait::Monitor;
@@ -22,12 +22,14 @@ pub(crate) struct State {
     pub(crate) stopping: AtomicBool,
     /// The time of the graceful stop is over: all I/O fails.
     pub(crate) cut: AtomicBool,
-    /// The number of this server among those of the process, for `io::end_idle`.
-    pub(crate) group: usize,
+    /// What `io::end_idle` knows this server's connections by that wait without a thread and can be closed at any time.
+    pub(crate) idle: usize,
+    /// The same of those that are in the middle of a head, or about to close: they have until the end of the graceful stop.
+    pub(crate) ending: usize,
     /// How many connections are open.
     open: Monitor<usize, 2>,
     /// To be closed when the server stops.
-    listeners: Mutex<Vec<Arc<TcpListener>>>,
+    listeners: Mutex<Vec<Arc<Listener>>>,
     /// Connections that OS threads serve, and upgraded ones.
     reachable: Mutex<HashMap<usize, Arc<Reachable>>>,
 }
@@ -40,10 +42,12 @@ const EMPTY: usize = 1;
 impl State {
     pub(crate) fn new() -> State {
         static GROUPS: AtomicUsize = AtomicUsize::new(1);
+        let group = GROUPS.fetch_add(2, Ordering::Relaxed);
         State {
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
-            group: GROUPS.fetch_add(1, Ordering::Relaxed),
+            idle: group,
+            ending: group + 1,
             open: Monitor::new(0),
             listeners: Mutex::new(Vec::new()),
             reachable: Mutex::new(HashMap::new()),
@@ -94,11 +98,11 @@ impl State {
     }
 
     /// `listener` is to be closed when the server stops.
-    pub(crate) fn watch(&self, listener: Arc<TcpListener>) {
+    pub(crate) fn watch(&self, listener: Arc<Listener>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         listeners.push(listener);
         if self.is_stopping() {
-            listeners.iter().for_each(|listener| listener.0.close());
+            listeners.iter().for_each(|listener| listener.close());
         }
     }
 
@@ -106,7 +110,7 @@ impl State {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         let listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        listeners.iter().for_each(|listener| listener.0.close());
+        listeners.iter().for_each(|listener| listener.close());
         drop(listeners);
         self.open.lock().wake_all(BELOW_LIMIT);
         for connection in self.all_reachable() {

@@ -101,11 +101,6 @@ impl TcpListener {
         socket::ttl(self.0.as_fd())
     }
 
-    /// Several workers accept from clones of this, and one is woken per connection instead of all.
-    pub(crate) fn share(&self) {
-        self.0.descriptor().share_listener();
-    }
-
     common_methods!("listener");
 }
 

@@ -32,7 +32,7 @@ use serde::Serialize;
 use super::accept::Service;
 use super::config::Config;
 use super::connection::{Context, turn};
-use super::link::Link;
+use super::link::{Holder, Link};
 use super::router::Handler;
 use super::state::State;
 use crate::os::unix::net::UnixStream;
@@ -111,9 +111,9 @@ impl Client {
         builder.spawn(move || {
             let socket = theirs.0.into_descriptor();
             let Service { context, app } = &*service;
-            let link = Link::new(&socket, context, None);
+            let link = Link::new(&socket, context, Holder::Green);
             // The request asks for the connection to be closed, so there is one turn.
-            drop(turn(context, &**app, &link, peer, None));
+            drop(turn(context, &**app, &link, peer, None, None));
         })?;
         // OK to ignore the error: a handler may answer without reading all of a body.
         let _ = ours.write_all(&request[at_once..]);

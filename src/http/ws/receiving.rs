@@ -178,7 +178,11 @@ impl Incoming {
         const TIME: Duration = Duration::from_secs(2);
         match self.end {
             Some(End::Closed | End::Gone) => return,
-            Some(End::Fault) => return shared.link.linger(),
+            Some(End::Fault) => {
+                // It keeps its thread, so nobody else has to see to the rest.
+                shared.link.end();
+                return;
+            }
             Some(End::Stopped) | None => {}
         }
         self.end = None;

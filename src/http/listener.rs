@@ -1,0 +1,149 @@
+//! Where a server takes its connections from.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::config::Config;
+use crate::io::Descriptor;
+use crate::net::{BindOptions, TcpListener, ToSocketAddrs};
+use crate::os::unix::net::UnixListener;
+use crate::socket::Socket;
+use crate::sys;
+
+/// A socket that a [`Server`](super::Server) accepts from, with what is special about its connections.
+///
+/// ```
+/// use sward::http::{Listener, Server};
+///
+/// let path = std::env::temp_dir().join(format!("sward-doc-{}.sock", std::process::id()));
+/// let server = Server::new().listen(Listener::bind("127.0.0.1:0")?).listen(Listener::unix(&path)?);
+/// # drop(server);
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Listener {
+    socket: Socket,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tcp,
+    Unix,
+}
+
+impl Listener {
+    /// Binds to an address; port 0 takes a free one. Clients can connect from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: the address is in use, not ours, or not allowed.
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Listener> {
+        let options = BindOptions::new().reuse_port(reuse_port());
+        TcpListener::bind_with(addr, options).map(Listener::from)
+    }
+
+    /// Makes a Unix socket at `path`. Handlers see its clients as coming from `0.0.0.0:0`.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnixListener::bind`].
+    pub fn unix(path: impl AsRef<Path>) -> io::Result<Listener> {
+        UnixListener::bind(path).map(Listener::from)
+    }
+
+    /// The address of a TCP listener: the port that the system chose, if it was bound to port 0.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is not one; otherwise the system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sys::socket::to_inet(Some(sys::socket::local_addr(self.socket.as_fd())?))
+    }
+
+    /// Makes it ready to be accepted from.
+    pub(crate) fn prepare(&self, config: &Config) -> io::Result<()> {
+        sys::socket::listen(self.socket.as_fd(), backlog(config))?;
+        if self.kind == Kind::Tcp {
+            // Accepted sockets inherit it, so it costs no call per connection.
+            sys::socket::set_nodelay(self.socket.as_fd(), config.nodelay)?;
+        }
+        Ok(())
+    }
+
+    /// Several workers will accept from it. A socket of its own for one of them, if that is wanted; then the kernel
+    /// spreads connections over the sockets.
+    pub(crate) fn for_worker(
+        &self,
+        worker: usize,
+        config: &Config,
+    ) -> io::Result<Option<Listener>> {
+        if self.kind != Kind::Tcp || !reuse_port() {
+            self.socket.descriptor().share_listener();
+            return Ok(None);
+        }
+        if worker == 0 {
+            return Ok(None);
+        }
+        let options = BindOptions::new().reuse_port(true);
+        let own = Listener::from(TcpListener::bind_with(self.local_addr()?, options)?);
+        own.prepare(config)?;
+        Ok(Some(own))
+    }
+
+    /// Waits for a connection.
+    pub(crate) fn accept(&self) -> io::Result<(Descriptor, SocketAddr)> {
+        let (socket, peer) = self.socket.accept()?;
+        let peer = match self.kind {
+            Kind::Tcp => sys::socket::to_inet(peer)?,
+            Kind::Unix => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        };
+        Ok((socket.into_descriptor(), peer))
+    }
+
+    /// Nobody can connect any more, and whoever accepts is woken.
+    pub(crate) fn close(&self) {
+        self.socket.close();
+    }
+}
+
+fn backlog(config: &Config) -> u32 {
+    config.backlog.max(1)
+}
+
+/// A listening socket per worker instead of one for all: an internal switch, to measure the two. Off
+/// because a second server on the same port would not be refused.
+fn reuse_port() -> bool {
+    std::env::var_os("SWARD_REUSEPORT").is_some_and(|value| value == "1")
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Listener {
+        Listener { socket: listener.0, kind: Kind::Tcp }
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Listener {
+        Listener { socket: listener.0, kind: Kind::Unix }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Listener");
+        match self.kind {
+            Kind::Tcp => out.field("addr", &self.local_addr().ok()),
+            Kind::Unix => {
+                let addr = sys::socket::local_addr(self.socket.as_fd());
+                out.field("unix", &addr.and_then(|addr| sys::socket::to_unix(Some(addr))).ok())
+            }
+        };
+        out.finish()
+    }
+}
