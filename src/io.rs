@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::hub::descriptors::{Direction, Watch};
+use crate::hub::park::ScopeId;
 use crate::hub::{self, Interrupt};
 use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
 
@@ -178,6 +179,28 @@ impl Descriptor {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         message::hang_up(self.as_fd());
+    }
+
+    /// Opens a watch on the calling green thread, which ends when the peer ends its sending side or the connection
+    /// breaks; close it with `unwatch`. `None` on an OS thread, whose waits nobody can end.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn watch(&self) -> Option<ScopeId> {
+        let (hub, fiber) = hub::here_green()?;
+        let scope = hub::park::open_watch();
+        if hub.watch(fiber, self.as_fd(), self.source, scope).is_err() {
+            hub::park::close_scope(scope);
+            return None;
+        }
+        Some(scope)
+    }
+
+    /// Closes a watch on the same thread.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn unwatch(&self, scope: ScopeId) {
+        if let Some((hub, _)) = hub::here_green() {
+            hub.unwatch(self.as_fd(), scope);
+        }
+        hub::park::close_scope(scope);
     }
 
     fn check_open(&self) -> io::Result<()> {

@@ -73,6 +73,8 @@ pub mod sync;
 pub mod thread;
 
 mod timeout;
+#[cfg(feature = "http")]
+mod watch;
 
 pub mod pubsub;
 

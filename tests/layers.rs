@@ -30,7 +30,7 @@ const ROWS: &[&[&str]] = &[
     &["hub"],
     // Row L4 in two steps: what the second holds is made of the first.
     &["wait", "io"],
-    &["blocking", "block_on", "timeout", "socket", "inspect"],
+    &["blocking", "block_on", "timeout", "watch", "socket", "inspect"],
     &["thread", "sync", "net", "os", "process", "signal"],
     &["group", "pubsub"],
     &["http"],

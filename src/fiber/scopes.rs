@@ -1,16 +1,25 @@
-//! The `timeout` scopes that a thread is in, innermost last. Pure data; both kinds of thread keep one.
+//! The scopes that a thread is in, innermost last: those of `timeout`, which end at a deadline, and watches, which an
+//! event ends. Pure data; both kinds of thread keep one.
 #![forbid(unsafe_code)]
 
 use std::time::Instant;
 
-/// Names one `timeout` scope; no two ever share it.
+/// Names one scope; no two ever share it. Odd ones are watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ScopeId(pub(crate) u64);
+
+impl ScopeId {
+    /// Whether an event ends it rather than a deadline.
+    pub(crate) fn is_watch(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
 
 /// The scopes of one thread.
 #[derive(Debug)]
 pub(crate) struct Scopes {
-    open: Vec<(Instant, ScopeId)>,
+    /// Each with when it ends; a watch has no such time before its event has come.
+    open: Vec<(Option<Instant>, ScopeId)>,
 }
 
 impl Scopes {
@@ -18,8 +27,17 @@ impl Scopes {
         Scopes { open: Vec::new() }
     }
 
-    pub(crate) fn enter(&mut self, deadline: Instant, id: ScopeId) {
+    /// Opens a scope: with a deadline, or a watch, without.
+    pub(crate) fn enter(&mut self, deadline: Option<Instant>, id: ScopeId) {
+        debug_assert_eq!(deadline.is_none(), id.is_watch());
         self.open.push((deadline, id));
+    }
+
+    /// The event of the watch `id` came `at` this time. Later ones say nothing new.
+    pub(crate) fn end(&mut self, id: ScopeId, at: Instant) {
+        if let Some((end, _)) = self.open.iter_mut().find(|(_, open)| *open == id) {
+            end.get_or_insert(at);
+        }
     }
 
     /// Closes `id` and whatever was opened inside it.
@@ -29,10 +47,11 @@ impl Scopes {
         }
     }
 
-    /// The scope whose deadline comes first; of equal ones the outermost.
+    /// The scope that ends first; of equal ones the outermost.
     #[inline]
     pub(crate) fn nearest(&self) -> Option<(Instant, ScopeId)> {
-        self.open.iter().copied().min_by_key(|(deadline, _)| *deadline)
+        let ending = self.open.iter().filter_map(|(end, id)| Some(((*end)?, *id)));
+        ending.min_by_key(|(end, _)| *end)
     }
 }
 
@@ -47,17 +66,34 @@ mod tests {
         let after = |ms| now + Duration::from_millis(ms);
         let mut scopes = Scopes::new();
         assert_eq!(scopes.nearest(), None);
-        scopes.enter(after(10), ScopeId(1));
-        scopes.enter(after(20), ScopeId(2));
-        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(1))));
-        scopes.enter(after(5), ScopeId(3));
-        assert_eq!(scopes.nearest(), Some((after(5), ScopeId(3))));
-        scopes.exit(ScopeId(3));
-        scopes.enter(after(10), ScopeId(4));
-        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(1))));
+        scopes.enter(Some(after(10)), ScopeId(2));
+        scopes.enter(Some(after(20)), ScopeId(4));
+        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(2))));
+        scopes.enter(Some(after(5)), ScopeId(6));
+        assert_eq!(scopes.nearest(), Some((after(5), ScopeId(6))));
+        scopes.exit(ScopeId(6));
+        scopes.enter(Some(after(10)), ScopeId(8));
+        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(2))));
+        scopes.exit(ScopeId(4));
+        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(2))), "8 went with 4");
         scopes.exit(ScopeId(2));
-        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(1))), "4 went with 2");
+        assert_eq!(scopes.nearest(), None);
+    }
+
+    #[test]
+    fn a_watch_ends_when_it_is_told() {
+        let now = Instant::now();
+        let after = |ms| now + Duration::from_millis(ms);
+        let mut scopes = Scopes::new();
+        scopes.enter(None, ScopeId(1));
+        assert_eq!(scopes.nearest(), None);
+        scopes.enter(Some(after(50)), ScopeId(2));
+        assert_eq!(scopes.nearest(), Some((after(50), ScopeId(2))));
+        scopes.end(ScopeId(1), after(10));
+        scopes.end(ScopeId(1), after(5));
+        assert_eq!(scopes.nearest(), Some((after(10), ScopeId(1))), "the first event counts");
         scopes.exit(ScopeId(1));
+        scopes.end(ScopeId(1), after(1));
         assert_eq!(scopes.nearest(), None);
     }
 }

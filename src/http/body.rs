@@ -95,6 +95,11 @@ impl<'r> Body<'r> {
         }
     }
 
+    /// The connection that it comes on.
+    pub(crate) fn link(&self) -> &'r Link<'r> {
+        self.link
+    }
+
     /// Bytes of the body, if the client said how many.
     pub(crate) fn length_hint(&self) -> Option<u64> {
         match self.coding {

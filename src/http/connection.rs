@@ -407,12 +407,14 @@ impl Turn<'_> {
             if head_first {
                 io::Write::flush(&mut writer)?;
             }
-            producer(&mut writer)
+            self.link.while_connected(|| producer(&mut writer))?
         }));
         let begun = writer.begun;
         let ended = match produced {
             Ok(Ok(())) => writer.finish().map_err(|_| After::Abort),
-            Ok(Err(_)) if begun => Err(After::Abort),
+            Ok(Err(error)) if begun || error.kind() == ErrorKind::ConnectionAborted => {
+                Err(After::Abort)
+            }
             Err(payload) => {
                 pass_quiet_unwind(payload);
                 if begun { Err(After::Abort) } else { Err(self.fail()) }

@@ -9,6 +9,8 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::watch::Lost;
+
 /// A request that cannot be served: the status to answer with, and why.
 ///
 /// As a response it is plain text. The text of a 5xx is for the log, not for the client, who gets the
@@ -80,6 +82,40 @@ impl From<io::Error> for Error {
             Ok(error) => error,
             Err(error) => Error::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
+    }
+}
+
+/// The error of [`Request::while_connected`](super::Request::while_connected): nobody is left to answer.
+///
+/// As an [`Error`] it has the status 499, which reaches nobody, but which logs can tell from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientGone(());
+
+impl fmt::Display for ClientGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client has gone away")
+    }
+}
+
+impl std::error::Error for ClientGone {}
+
+impl From<Lost> for ClientGone {
+    fn from(_: Lost) -> ClientGone {
+        ClientGone(())
+    }
+}
+
+impl From<ClientGone> for io::Error {
+    fn from(gone: ClientGone) -> io::Error {
+        io::Error::new(io::ErrorKind::ConnectionAborted, gone)
+    }
+}
+
+impl From<ClientGone> for Error {
+    fn from(gone: ClientGone) -> Error {
+        // OK to expect: every number of three digits is one.
+        let status = StatusCode::from_u16(499).expect("a status");
+        Error::new(status, gone.to_string())
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::error::Error;
+use super::error::{ClientGone, Error};
 use super::response::{Body, Response};
 
 /// What a handler may return.
@@ -135,6 +135,12 @@ impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
 impl IntoResponse for () {
     fn into_response(self) -> Response {
         Response::new(StatusCode::NO_CONTENT)
+    }
+}
+
+impl IntoResponse for ClientGone {
+    fn into_response(self) -> Response {
+        Error::from(self).into_response()
     }
 }
 

@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 use super::buffer;
 use super::config::Config;
 use super::connection::Context;
+use super::error::ClientGone;
 use super::pace::Pace;
 use super::state::{Reachable, Waits};
 use crate::hub;
 use crate::io::{self as sys_io, Descriptor};
 use crate::sys::{self, RecvFlags, SendFlags};
+use crate::watch::while_connected;
 
 /// A connected socket in use by one connection.
 pub(crate) struct Link<'c> {
@@ -286,6 +288,11 @@ impl<'c> Link<'c> {
         };
         buffer::give_input(buf);
         more
+    }
+
+    /// Runs `f`, whose waits end when the client is gone: see [`while_connected`].
+    pub(crate) fn while_connected<T>(&self, f: impl FnOnce() -> T) -> Result<T, ClientGone> {
+        while_connected(self.socket, f).map_err(ClientGone::from)
     }
 
     /// Makes the coming close a reset, so that the client cannot take what it has for the whole.

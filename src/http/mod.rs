@@ -89,7 +89,7 @@ pub use http::{Extensions, Method, StatusCode, Version};
 pub use body::Body;
 pub use config::Config;
 pub use cookie::{Cookie, SameSite};
-pub use error::Error;
+pub use error::{ClientGone, Error};
 pub use event::Event;
 pub use files::{ServeDir, ServeFile};
 pub use into_response::{Html, IntoResponse, Json};

@@ -13,7 +13,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, V
 use serde::de::DeserializeOwned;
 
 use super::body::Body;
-use super::error::Error;
+use super::error::{ClientGone, Error};
 use super::head::Head;
 use super::route::Matched;
 
@@ -208,6 +208,40 @@ impl<'r> Request<'r> {
     /// unless [`Request::set_body_limit`] said otherwise.
     pub fn body(&mut self) -> &mut Body<'r> {
         &mut self.body
+    }
+
+    /// Runs `f`; what it waits for ends when the client goes away: closes the connection, resets it, or ends its
+    /// sending side, which counts as gone here though it could still listen (curl and browsers never do that while
+    /// they wait). So nobody works on for a client that has given up.
+    ///
+    /// It is a scope as that of [`timeout`](crate::timeout()): I/O returns an error of kind
+    /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), and what cannot return an error (`sleep`,
+    /// `Mutex::lock`, `recv`) unwinds to here; destructors run, and no lock is poisoned. Code that does not wait runs
+    /// on, and if `f` returns, its value is returned. What the client sends meanwhile is left for later.
+    ///
+    /// A streamed body's producer ([`Response::stream`](super::Response::stream), [`Sse`](super::Sse)) is in such a
+    /// scope always.
+    ///
+    /// In green mode only. On OS threads, whose waits nobody can end, `f` just runs, and it is sending the answer that
+    /// fails.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientGone`], which a handler may return, and which `?` turns into an [`Error`].
+    ///
+    /// ```
+    /// use sward::http::{Request, Router};
+    /// use sward::sync::mpsc::channel;
+    ///
+    /// let app = Router::new().get("/slow", |req: &mut Request| {
+    ///     let (job, result) = channel();
+    ///     sward::thread::spawn(move || job.send("found".to_string()));
+    ///     req.while_connected(|| result.recv().unwrap_or_default())
+    /// });
+    /// # drop(app);
+    /// ```
+    pub fn while_connected<T>(&self, f: impl FnOnce() -> T) -> Result<T, ClientGone> {
+        self.body.link().while_connected(f)
     }
 
     /// Sets how many bytes of the body (that are not read yet) may be read.

@@ -144,6 +144,10 @@ impl Response {
     /// producer returns an error or panics, the client sees a body that was cut off, never one that
     /// looks whole. The producer is not run for `HEAD`.
     ///
+    /// In green mode a client that goes away ends whatever the producer waits for, as
+    /// [`Request::while_connected`](super::Request::while_connected) says; a client that ends its sending side counts
+    /// as gone. In the other modes the next flush fails.
+    ///
     /// ```
     /// use std::io::Write;
     /// use sward::http::{BodyWriter, Response};

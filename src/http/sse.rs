@@ -34,7 +34,8 @@ impl Sse {
     /// A stream of the events that `producer` sends. When it returns, the stream ends, and browsers
     /// connect again.
     ///
-    /// A client that went away is an error of the producer's next send.
+    /// A client that went away ends what the producer waits for, in green mode, and is an error of its next send in
+    /// every mode: see [`Response::stream`].
     pub fn new<F>(producer: F) -> Sse
     where
         F: FnOnce(&mut SseWriter<'_, '_>) -> io::Result<()> + 'static,

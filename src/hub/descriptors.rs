@@ -9,12 +9,14 @@
 //! only between fibers, so no edge can fall between the try and the wait. The one exception is `unclaimed`: an
 //! edge that came while nobody waited matters to who waits *without* trying first (`wait_idle`).
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::{Due, Hub, Interrupt, clock};
 use crate::driver::{Driver, Token};
+use crate::fiber::scopes::ScopeId;
 use crate::fiber::state::Waiting;
 use crate::fiber::{Fiber, Wait};
 use crate::list::List;
@@ -69,15 +71,23 @@ struct Slot {
     idle: Option<Box<Idle>>,
 }
 
+/// Whose scope ends when the peer of a descriptor has ended its sending side, or the connection broke.
+struct Watcher {
+    fiber: *const Fiber,
+    scope: ScopeId,
+}
+
 /// The table of one worker.
 pub(crate) struct Descriptors {
     slots: Vec<Slot>,
     idle: usize,
+    /// By number. Apart from the slots, as most descriptors are not watched.
+    watchers: HashMap<usize, Vec<Watcher>>,
 }
 
 impl Descriptors {
-    pub(crate) const fn new() -> Self {
-        Descriptors { slots: Vec::new(), idle: 0 }
+    pub(crate) fn new() -> Self {
+        Descriptors { slots: Vec::new(), idle: 0, watchers: HashMap::new() }
     }
 
     /// The slot of `fd`, registered for `watch`.
@@ -229,6 +239,44 @@ impl Hub {
         Ok(())
     }
 
+    /// From now until `unwatch`: `scope`, a watch of the running fiber, ends when the peer of `fd` ends its sending side
+    /// or the connection breaks. If that has happened already, it has ended. Bytes that come do not matter, and
+    /// whoever reads them is not disturbed.
+    pub(crate) fn watch(
+        &self,
+        fiber: &Fiber,
+        fd: BorrowedFd<'_>,
+        source: u64,
+        scope: ScopeId,
+    ) -> io::Result<()> {
+        let at = fd.as_raw_fd() as usize;
+        let mut descriptors = self.descriptors.borrow_mut();
+        let watch = Watch::Source { id: source, shared: false };
+        let mut driver = self.driver.borrow_mut();
+        let ended = descriptors.slot(fd, watch, Direction::Read, &mut driver)?.ended;
+        if ended {
+            fiber.scopes.borrow_mut().end(scope, Instant::now());
+        }
+        let watchers = descriptors.watchers.entry(at).or_insert_with(|| Vec::with_capacity(1));
+        watchers.push(Watcher { fiber, scope });
+        // What is waited for meanwhile may end from outside the process.
+        self.outside.set(self.outside.get() + 1);
+        Ok(())
+    }
+
+    /// The end of a watch that `watch` began.
+    pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>, scope: ScopeId) {
+        let at = fd.as_raw_fd() as usize;
+        let mut descriptors = self.descriptors.borrow_mut();
+        if let Some(watchers) = descriptors.watchers.get_mut(&at) {
+            watchers.retain(|watcher| watcher.scope != scope);
+            if watchers.is_empty() {
+                descriptors.watchers.remove(&at);
+            }
+        }
+        self.outside.set(self.outside.get() - 1);
+    }
+
     fn start_idle(&self, start: Start, why: Result<(), Interrupt>) {
         let job = super::runtime::detached_local(move || start(why));
         let fiber = Fiber::new(None, self.runtime.config.stack_size, job);
@@ -305,6 +353,10 @@ impl Hub {
         if readiness.write {
             self.wake_all(&slot.writers);
         }
+        if readiness.ended {
+            self.end_watches(&descriptors.watchers, token);
+        }
+        let Some(slot) = descriptors.find(token) else { return };
         if !readiness.read {
             return;
         }
@@ -318,6 +370,17 @@ impl Hub {
                 self.timers.borrow_mut().cancel(key);
             }
             self.start_idle(idle.start, Ok(()));
+        }
+    }
+
+    #[cold]
+    fn end_watches(&self, watchers: &HashMap<usize, Vec<Watcher>>, token: Token) {
+        for watcher in watchers.get(&(token.fd as usize)).into_iter().flatten() {
+            // SAFETY: its fiber is inside the scope, hence alive: it calls `unwatch` before it leaves.
+            let fiber = unsafe { &*watcher.fiber };
+            fiber.scopes.borrow_mut().end(watcher.scope, Instant::now());
+            // It parks again, and finds that the scope has ended.
+            self.wake_local(fiber);
         }
     }
 

@@ -4,9 +4,10 @@
 //! `park` may return for no reason. A wake-up that comes between registering and parking is not lost: it makes
 //! the next park return at once.
 //!
-//! A wait ends early in three ways ([`Interrupt`]): its own deadline, the deadline of a `timeout` scope around
-//! it, or cancellation. What can return an error turns that into an `io::Error`; what cannot unwinds with a
-//! private payload ([`Interrupt::unwind`]) up to the scope, or to the end of the green thread.
+//! A wait ends early in four ways ([`Interrupt`]): its own deadline, the deadline of a `timeout` scope around
+//! it, the event of a watch around it, or cancellation. What can return an error turns that into an `io::Error`;
+//! what cannot unwinds with a private payload ([`Interrupt::unwind`]) up to the scope, or to the end of the green
+//! thread.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -32,6 +33,8 @@ pub(crate) enum Interrupt {
     TimedOut,
     /// The deadline of an enclosing `timeout` scope.
     Elapsed(ScopeId),
+    /// The event of an enclosing watch: the peer that all this is for has gone away.
+    Lost(ScopeId),
     /// The green thread has been cancelled.
     Cancelled,
 }
@@ -40,12 +43,18 @@ pub(crate) enum Interrupt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unwind {
     Elapsed(ScopeId),
+    Lost(ScopeId),
     Cancelled,
 }
 
 impl Interrupt {
-    /// As an I/O error: `TimedOut` for both kinds of deadline, ECANCELED for cancellation. For a caller that has
-    /// left whatever it waited in: a green thread that ignores such errors again and again is unwound here.
+    /// A scope has ended.
+    fn of(id: ScopeId) -> Interrupt {
+        if id.is_watch() { Interrupt::Lost(id) } else { Interrupt::Elapsed(id) }
+    }
+
+    /// As an I/O error: `TimedOut` for both kinds of deadline, `ConnectionAborted` for a lost peer, ECANCELED for
+    /// cancellation. For a caller that has left whatever it waited in: a green thread that ignores such errors again and again is unwound here.
     #[cold]
     pub(crate) fn into_io(self) -> io::Error {
         lose_patience(self);
@@ -56,15 +65,19 @@ impl Interrupt {
             Interrupt::Elapsed(_) => {
                 io::Error::new(io::ErrorKind::TimedOut, "an enclosing sward::timeout has elapsed")
             }
+            Interrupt::Lost(_) => {
+                io::Error::new(io::ErrorKind::ConnectionAborted, "the client has gone away")
+            }
             Interrupt::Cancelled => io::Error::from_raw_os_error(ECANCELED),
         }
     }
 
-    /// Unwinds to the `timeout` scope, or to the end of the green thread. For calls that cannot return an error.
+    /// Unwinds to the scope that ended, or to the end of the green thread. For calls that cannot return an error.
     #[cold]
     pub(crate) fn unwind(self) -> ! {
         let payload = match self {
             Interrupt::Elapsed(id) => Unwind::Elapsed(id),
+            Interrupt::Lost(id) => Unwind::Lost(id),
             Interrupt::Cancelled => Unwind::Cancelled,
             Interrupt::TimedOut => unreachable!("who gives a deadline handles it"),
         };
@@ -145,7 +158,7 @@ pub(crate) fn interrupted() -> Option<Interrupt> {
         }
         None => os(|this| this.scopes.borrow().nearest()),
     };
-    nearest.filter(|(at, _)| *at <= Instant::now()).map(|(_, id)| Interrupt::Elapsed(id))
+    nearest.filter(|(at, _)| *at <= Instant::now()).map(|(_, id)| Interrupt::of(id))
 }
 
 /// The nearest of the caller's deadline and of those of the scopes around it.
@@ -156,7 +169,7 @@ pub(super) fn limit(
 ) -> Option<(Instant, Interrupt)> {
     let own = deadline.map(|at| (at, Interrupt::TimedOut));
     let scope = if masked { None } else { scopes.borrow().nearest() };
-    let scope = scope.map(|(at, id)| (at, Interrupt::Elapsed(id)));
+    let scope = scope.map(|(at, id)| (at, Interrupt::of(id)));
     match (own, scope) {
         (Some(own), Some(scope)) => Some(if scope.0 <= own.0 { scope } else { own }),
         (own, scope) => own.or(scope),
@@ -425,9 +438,17 @@ pub(crate) fn about_to_wait_for(what: Waiting) {
 
 /// Opens a `timeout` scope on the calling thread.
 pub(crate) fn open_scope(deadline: Instant) -> ScopeId {
+    static NEXT: AtomicU64 = AtomicU64::new(2);
+    let id = ScopeId(NEXT.fetch_add(2, Ordering::Relaxed));
+    with_scopes(|scopes| scopes.borrow_mut().enter(Some(deadline), id));
+    id
+}
+
+/// Opens a watch on the calling thread: a scope that somebody ends. Only the hub's descriptors do so far.
+pub(crate) fn open_watch() -> ScopeId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = ScopeId(NEXT.fetch_add(1, Ordering::Relaxed));
-    with_scopes(|scopes| scopes.borrow_mut().enter(deadline, id));
+    let id = ScopeId(NEXT.fetch_add(2, Ordering::Relaxed));
+    with_scopes(|scopes| scopes.borrow_mut().enter(None, id));
     id
 }
 

@@ -80,6 +80,8 @@ pub(super) enum Stop {
     Deadline,
     /// An enclosing `sward::timeout` has elapsed.
     Elapsed,
+    /// The client that an enclosing watch is about has gone away.
+    Lost,
     /// The green thread has been cancelled.
     Cancelled,
     /// The descriptor was closed.
@@ -91,6 +93,7 @@ impl Stop {
     pub(super) fn errno(self) -> c_int {
         match self {
             Stop::Deadline | Stop::Elapsed => libc::ETIMEDOUT,
+            Stop::Lost => libc::ECONNABORTED,
             Stop::Cancelled => libc::ECANCELED,
             Stop::Closed => libc::EBADF,
         }
@@ -102,6 +105,7 @@ impl From<Interrupt> for Stop {
         match why {
             Interrupt::TimedOut => Stop::Deadline,
             Interrupt::Elapsed(_) => Stop::Elapsed,
+            Interrupt::Lost(_) => Stop::Lost,
             Interrupt::Cancelled => Stop::Cancelled,
         }
     }
