@@ -334,7 +334,7 @@ fn refused_heads(mode: Mode) {
         (format!("GET / HTTP/1.1\r\nHost: h\r\na: {long}\r\n\r\n"), "431"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n"), "431"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{large}\r\n"), "431"),
-        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n".into(), "501"),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".into(), "501"),
         (
             "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .into(),

@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112, 7.1), both ways. Bytes in, bytes out; no sockets.
 //!
 //! The decoder is a state machine that may be fed any split of its input. It is strict: CR LF only,
-//! plain hex sizes, bounded extensions and trailers (both are read and dropped).
+//! plain hex sizes, bounded extensions and trailers (both are read and dropped, whatever they are called).
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,8 @@ pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 enum State {
     /// In the hex digits of a size; how many there were.
     Size(u8),
+    /// In the blanks before an extension; without one there may be none.
+    Blanks,
     /// In a chunk extension, skipped.
     Extension,
     /// After the CR that ends the size line.
@@ -31,8 +33,10 @@ enum State {
     DataLf,
     /// At the start of a trailer line, or of the blank line that ends the body.
     TrailerStart,
-    /// In a trailer line, skipped.
-    Trailer,
+    /// In the name of a trailer, skipped.
+    TrailerName,
+    /// In its value, skipped.
+    TrailerValue,
     /// After the CR of a trailer line.
     TrailerLf,
     /// After the CR of the blank line.
@@ -107,7 +111,8 @@ impl Decoder {
                 State::Size(digits + 1)
             }
             (State::Size(1..), b'\r') => State::SizeLf,
-            (State::Size(1..), b';' | b' ' | b'\t') => State::Extension,
+            (State::Size(1..) | State::Blanks, b';') => self.skip(byte, State::Extension)?,
+            (State::Size(1..) | State::Blanks, b' ' | b'\t') => self.skip(byte, State::Blanks)?,
             (State::Extension, b'\r') => State::SizeLf,
             (State::Extension, _) => self.skip(byte, State::Extension)?,
             (State::SizeLf, b'\n') if self.left == 0 => State::TrailerStart,
@@ -115,10 +120,12 @@ impl Decoder {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size(0),
             (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerStart, b' ' | b'\t' | b':') => return Err(BadChunk),
-            (State::TrailerStart, _) => self.skip(byte, State::Trailer)?,
-            (State::Trailer, b'\r') => State::TrailerLf,
-            (State::Trailer, _) => self.skip(byte, State::Trailer)?,
+            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
+                self.skip(byte, State::TrailerName)?
+            }
+            (State::TrailerName, b':') => self.skip(byte, State::TrailerValue)?,
+            (State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerValue, _) => self.skip(byte, State::TrailerValue)?,
             (State::TrailerLf, b'\n') => State::TrailerStart,
             (State::EndLf, b'\n') => State::Done,
             _ => return Err(BadChunk),
@@ -134,6 +141,11 @@ impl Decoder {
         self.overhead -= 1;
         Ok(to)
     }
+}
+
+/// Whether a byte may stand in the name of a field (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Writes `size` in hex with CR LF, right-aligned, so that it ends where the data begins. Returns how
@@ -217,6 +229,12 @@ mod tests {
             b" 1\r\n",
             b"1\n",
             b"1\rx",
+            b"1 \r\n",
+            b"1 x\r\n",
+            b"1 1\r\n",
+            b"1_0\r\n",
+            b";x\r\n",
+            b"1;a\0\r\n",
             b"1;a\nb\r\n",
             b"1;a\rb\r\n",
             b"1\r\nab",
@@ -225,6 +243,14 @@ mod tests {
             b"1000000000000000\r\n",
             b"0\r\n x: y\r\n\r\n",
             b"0\r\nx: y\n\r\n",
+            b"0\r\nno colon\r\n\r\n",
+            b"0\r\nx : y\r\n\r\n",
+            b"0\r\n: y\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+            b"0\r\nx: y\r\n z\r\n\r\n",
+            b"0\n\n",
+            b"0\r\n\n",
+            b"0\r\n\rx",
             b"0\r\nx: \0\r\n\r\n",
         ] {
             assert_eq!(decode_all_ways(input), Err(BadChunk), "{input:?}");
@@ -233,9 +259,9 @@ mod tests {
 
     #[test]
     fn extensions_and_trailers_are_bounded() {
-        let extension = [b"1;", &[b'x'; MAX_OVERHEAD][..], b"\r\na\r\n0\r\n\r\n"].concat();
+        let extension = [b"1;", &[b'x'; MAX_OVERHEAD - 1][..], b"\r\na\r\n0\r\n\r\n"].concat();
         assert!(decode(&[&extension]).is_ok());
-        let extension = [b"1;", &[b'x'; MAX_OVERHEAD + 1][..], b"\r\na\r\n0\r\n\r\n"].concat();
+        let extension = [b"1;", &[b'x'; MAX_OVERHEAD][..], b"\r\na\r\n0\r\n\r\n"].concat();
         assert_eq!(decode(&[&extension]), Err(BadChunk));
         let trailer = [&b"0\r\n"[..], &b"x:y\r\n".repeat(MAX_OVERHEAD), b"\r\n"].concat();
         assert_eq!(decode(&[&trailer]), Err(BadChunk));

@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use httparse::Header;
 
 use super::config::Config;
+use super::target::{Target, is_authority};
 
 /// A request head; everything borrows from the connection's buffer.
 #[derive(Debug)]
@@ -70,11 +71,11 @@ pub(crate) enum Parsed<'b, 'h> {
 /// Header slots that live on the stack; a head with more gets a larger array from the heap.
 pub(crate) const SLOTS: usize = 24;
 
-const fn refuse(status: StatusCode, why: &'static str) -> Refused {
+pub(crate) const fn refuse(status: StatusCode, why: &'static str) -> Refused {
     Refused { status, why }
 }
 
-const fn bad(why: &'static str) -> Refused {
+pub(crate) const fn bad(why: &'static str) -> Refused {
     refuse(StatusCode::BAD_REQUEST, why)
 }
 
@@ -101,21 +102,24 @@ pub(crate) fn parse<'b, 'h>(
     if has_bare_newline(head) {
         return Err(bad("lines end with CR LF"));
     }
+    check_lines(head, config)?;
     // OK to expect: httparse sets all of them on a complete head.
     let method = request.method.expect("a complete head has a method");
     let target = request.path.expect("a complete head has a target");
     let is_11 = request.version == Some(1);
     let headers: &'h [Header<'b>] = request.headers;
 
-    if method.len() + target.len() + " HTTP/1.1  ".len() > config.max_line {
-        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
-    }
     if headers.len() > config.max_headers {
         return Err(too_many_headers());
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("not a method"))?;
-    let (path, query) = split_target(&method, target)?;
-    let fields = Fields::collect(headers, is_11, config)?;
+    let Target { path, query, host } = Target::parse(&method, target)?;
+    let fields = Fields::collect(headers, is_11)?;
+    if let (Some(host), Some(header)) = (host, fields.host)
+        && !host.is(header)
+    {
+        return Err(bad("the Host is not the one of the request target"));
+    }
     Ok(Parsed::Head(Head {
         method,
         target,
@@ -132,33 +136,29 @@ pub(crate) fn parse<'b, 'h>(
 
 /// What the headers say about the message itself.
 #[derive(Default)]
-struct Fields {
+struct Fields<'b> {
     hosts: usize,
+    host: Option<&'b [u8]>,
     lengths: usize,
     length: Option<u64>,
     codings: usize,
-    chunked: bool,
+    coding: &'b [u8],
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
 }
 
-impl Fields {
-    fn collect(headers: &[Header<'_>], is_11: bool, config: &Config) -> Result<Fields, Refused> {
+impl<'b> Fields<'b> {
+    fn collect(headers: &[Header<'b>], is_11: bool) -> Result<Fields<'b>, Refused> {
         let mut fields = Fields::default();
         for header in headers {
             let (name, value) = (header.name, header.value);
-            if name.len() + value.len() + ": ".len() > config.max_line {
-                return Err(refuse(
-                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    "a header line is too long",
-                ));
-            }
             // By length first: most headers are none of these, and this runs for each of them.
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => {
                     fields.hosts += 1;
-                    if !value.iter().all(|&b| is_authority_byte(b)) {
+                    fields.host = Some(value);
+                    if !is_authority(value) {
                         return Err(bad("the Host is not a host"));
                     }
                 }
@@ -186,7 +186,7 @@ impl Fields {
                 }
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     fields.codings += 1;
-                    fields.chunked = value.eq_ignore_ascii_case(b"chunked");
+                    fields.coding = value;
                 }
                 _ => {}
             }
@@ -213,11 +213,25 @@ impl Fields {
         if self.codings > 1 {
             return Err(bad("more than one Transfer-Encoding"));
         }
-        if !self.chunked {
-            return Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked"));
+        if !self.coding.eq_ignore_ascii_case(b"chunked") {
+            return Err(refuse_coding(self.coding));
         }
         Ok(Framing::Chunked)
     }
+}
+
+/// A body whose last coding is not chunked has no end (RFC 9112, 6.3). The others are good requests, to somebody else.
+#[cold]
+fn refuse_coding(value: &[u8]) -> Refused {
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let mut codings = value.split(|&b| b == b',').rev();
+    if !codings.next().is_some_and(is_chunked) {
+        return bad("the last transfer coding is not chunked");
+    }
+    if codings.any(|coding| is_chunked(coding) || coding.trim_ascii().is_empty()) {
+        return bad("not a list of transfer codings");
+    }
+    refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked")
 }
 
 /// `1*DIGIT` and nothing else: no sign, no list, no blank.
@@ -229,64 +243,6 @@ fn content_length(value: &[u8]) -> Result<u64, Refused> {
         .iter()
         .try_fold(0_u64, |n, &digit| n.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
         .ok_or(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is too large"))
-}
-
-/// Whether a byte may stand in `host:port`. A table, since every request has a Host.
-fn is_authority_byte(b: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut b = 0;
-        while b < 128 {
-            table[b] = (b as u8).is_ascii_alphanumeric();
-            b += 1;
-        }
-        let marks = b"-._~:[]%!$&'()*+,;=";
-        let mut at = 0;
-        while at < marks.len() {
-            table[marks[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
-    TABLE[usize::from(b)]
-}
-
-/// Path and query of a request target (RFC 9112, 3.2).
-fn split_target<'b>(
-    method: &Method,
-    target: &'b str,
-) -> Result<(&'b str, Option<&'b str>), Refused> {
-    if *method == Method::CONNECT {
-        return Err(refuse(StatusCode::NOT_IMPLEMENTED, "this is not a proxy"));
-    }
-    let origin = if target.starts_with('/') {
-        target
-    } else if target == "*" && *method == Method::OPTIONS {
-        return Ok((target, None));
-    } else {
-        // The absolute form, as sent to proxies; a server must accept it too.
-        let rest = ["http://", "https://"]
-            .iter()
-            .find(|scheme| {
-                target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme))
-            })
-            .map(|scheme| &target[scheme.len()..])
-            .ok_or(bad("the request target is not a path"))?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        if end == 0 || !rest.as_bytes()[..end].iter().all(|&b| is_authority_byte(b)) {
-            return Err(bad("the request target has no host"));
-        }
-        match &rest[end..] {
-            "" => "/",
-            query if query.starts_with('?') => return Ok(("/", Some(&query[1..]))),
-            origin => origin,
-        }
-    };
-    match origin.bytes().position(|b| b == b'?' || b == b'#') {
-        None => Ok((origin, None)),
-        Some(at) if !origin[at..].contains('#') => Ok((&origin[..at], Some(&origin[at + 1..]))),
-        Some(_) => Err(bad("a fragment in the request target")),
-    }
 }
 
 /// Written so that it compiles to vector instructions: this runs over every head.
@@ -304,21 +260,34 @@ fn too_many_headers() -> Refused {
 /// The limits have to hold before the head is complete too.
 #[cold]
 fn partial<'b, 'h>(buf: &[u8], config: &Config) -> Result<Parsed<'b, 'h>, Refused> {
-    let line_start = buf.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-    let in_request_line = buf.trim_ascii_start().iter().all(|&b| b != b'\n');
-    if in_request_line && buf.len() > config.max_line {
-        return Err(refuse(StatusCode::URI_TOO_LONG, "the request line is too long"));
-    }
+    check_lines(buf, config)?;
     if buf.len() > config.max_head {
         return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
-    if buf.len() - line_start > config.max_line {
-        return Err(refuse(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "a header line is too long",
-        ));
-    }
     Ok(Parsed::Partial)
+}
+
+/// Refuses lines that are too long, blanks at their ends and all: the same ones, whether the head is complete or not.
+fn check_lines(head: &[u8], config: &Config) -> Result<(), Refused> {
+    // Nearly always. A line cannot be longer than the head.
+    if head.len() <= config.max_line { Ok(()) } else { check_long_lines(head, config) }
+}
+
+#[cold]
+fn check_long_lines(head: &[u8], config: &Config) -> Result<(), Refused> {
+    let lines = head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    // Empty lines before the request are skipped.
+    for (at, line) in lines.skip_while(|line| line.is_empty()).enumerate() {
+        if line.len() > config.max_line {
+            return Err(match at {
+                0 => refuse(StatusCode::URI_TOO_LONG, "the request line is too long"),
+                _ => {
+                    refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "a header line is too long")
+                }
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cold]

@@ -35,7 +35,7 @@
 //! answers to the requests before it in the same packet.
 #![forbid(unsafe_code)]
 
-// Reading order. Bytes only: head, chunked, event, date, encode. What handlers see: request, body, response,
+// Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, sse, route, methods, router, middleware, cookie, multipart, typed, error. What
 // moves: link, pace, buffer, connection, answer, state, listener, accept, server. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, gzip.
@@ -77,6 +77,7 @@ mod server;
 mod sse;
 mod state;
 mod stream;
+mod target;
 pub mod testing;
 mod typed;
 mod upgrade;

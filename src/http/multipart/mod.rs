@@ -91,7 +91,7 @@ enum State {
 const MAX_HEAD: usize = 4 << 10;
 
 impl<'q> Multipart<'q> {
-    fn new(source: &'q mut (dyn Read + 'q), boundary: &str) -> Multipart<'q> {
+    pub(crate) fn new(source: &'q mut (dyn Read + 'q), boundary: &str) -> Multipart<'q> {
         // Every delimiter begins with the line end before it; the first one may lack it, so here is one.
         let mut buffer = buffer::input();
         buffer[..2].copy_from_slice(b"\r\n");

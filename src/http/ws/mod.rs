@@ -38,6 +38,8 @@ mod config;
 mod deflate;
 mod extension;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod message;
 mod receiving;
