@@ -195,6 +195,11 @@ impl Arena {
         self.in_use -= 1;
     }
 
+    /// Whether there are freed stacks with pages that nobody has used lately: work for `trim`.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.classes.iter().any(|class| class.clean + KEEP_HOT < class.free.len())
+    }
+
     /// Gives back pages of freed stacks: all pages of those that have not been used lately, and of the hot ones
     /// what lies deeper than the watermark. Looks at a bounded number of slots; true if there is more to do.
     pub(crate) fn trim(&mut self) -> bool {
@@ -363,7 +368,9 @@ mod tests {
         stacks.iter().for_each(|stack| touch(stack, 8));
         let cold = stacks[0].base().get() - 8;
         stacks.into_iter().for_each(|stack| arena.give_back(stack));
+        assert!(arena.is_cold());
         while arena.trim() {}
+        assert!(!arena.is_cold(), "what is hot is no work");
         // SAFETY: as in `touch`.
         assert_eq!(unsafe { *(cold as *const u8) }, 0, "the first given back is the coldest");
     }

@@ -359,7 +359,12 @@ impl Hub {
             let more = self.arena.borrow_mut().trim();
             self.last_trim.set(if more { last_trim } else { Instant::now() });
         }
-        let timeout = self.timers.borrow().next().map(clock::until);
+        let mut timeout = self.timers.borrow().next().map(clock::until);
+        if self.arena.borrow().is_cold() {
+            // After a storm there may be nothing that wakes us: its memory must not wait for that.
+            let rest = TRIM_EVERY.saturating_sub(self.last_trim.get().elapsed());
+            timeout = Some(timeout.map_or(rest, |timeout| timeout.min(rest)));
+        }
         if timeout == Some(Duration::ZERO) {
             return self.look();
         }
