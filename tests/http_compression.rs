@@ -1,5 +1,5 @@
 //! Compressed responses over sockets: which, for whom, and that nothing is lost or held back. Each test runs in every
-//! mode.
+//! mode. With the features `brotli` and `zstd` it tries these codings too.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 #[allow(dead_code, reason = "the files' own tests use the rest")]
@@ -25,6 +25,26 @@ use sward::sync::Semaphore;
 
 fn text(len: usize) -> String {
     (0..).flat_map(|n: u32| format!("line {n}\n").into_bytes()).take(len).map(char::from).collect()
+}
+
+/// The codings of this build, the best first.
+const CODINGS: &[&str] = &[
+    #[cfg(feature = "zstd")]
+    "zstd",
+    #[cfg(feature = "brotli")]
+    "br",
+    "gzip",
+];
+
+fn decoder<'r>(coding: &str, packed: impl Read + 'r) -> Box<dyn Read + 'r> {
+    match coding {
+        "gzip" => Box::new(GzDecoder::new(packed)),
+        #[cfg(feature = "brotli")]
+        "br" => Box::new(brotli::Decompressor::new(packed, 4096)),
+        #[cfg(feature = "zstd")]
+        "zstd" => Box::new(zstd::stream::read::Decoder::new(packed).unwrap()),
+        other => panic!("{other}?"),
+    }
 }
 
 static STATIC: [u8; 5000] = [b'x'; 5000];
@@ -92,7 +112,7 @@ fn app(site: &Site, step: &Arc<Semaphore>) -> Router {
         })
         .get("/broken", |_: &mut Request| {
             Response::stream(|w: &mut BodyWriter| {
-                w.write_all(text(200_000).as_bytes())?;
+                w.write_all(text(600_000).as_bytes())?;
                 Err(std::io::Error::other("on purpose"))
             })
             .header("Content-Type", "text/plain")
@@ -144,12 +164,12 @@ impl Got {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    fn unpacked(&self) -> String {
-        assert_eq!(self.header("Content-Encoding"), Some("gzip"), "{}", self.head);
-        let mut decoder = GzDecoder::new(&self.body[..]);
+    fn unpacked(&self, coding: &str) -> String {
+        assert_eq!(self.header("Content-Encoding"), Some(coding), "{}", self.head);
+        let mut packed = &self.body[..];
         let mut text = String::new();
-        decoder.read_to_string(&mut text).unwrap();
-        assert!(decoder.into_inner().is_empty(), "bytes behind the end");
+        decoder(coding, &mut packed).read_to_string(&mut text).unwrap();
+        assert!(packed.is_empty(), "bytes behind the end");
         text
     }
 }
@@ -177,7 +197,11 @@ impl Server {
     }
 
     fn get(&self, path: &str) -> Got {
-        self.ask(&format!("GET {path} HTTP/1.1"), "Accept-Encoding: gzip, br\r\n")
+        self.get_as(path, "gzip")
+    }
+
+    fn get_as(&self, path: &str, accept: &str) -> Got {
+        self.ask(&format!("GET {path} HTTP/1.1"), &format!("Accept-Encoding: {accept}\r\n"))
     }
 }
 
@@ -211,20 +235,52 @@ fn bodies(mode: Mode) {
         ("/files/page.html", text(9000)),
         ("/files/long.txt", text(400_000)),
     ] {
-        let got = server.get(path);
-        assert!(got.whole && got.unpacked() == expected, "{path}: {}", got.head);
-        assert_eq!(got.header("Vary"), Some("Accept-Encoding"), "{path}");
-        assert_eq!(got.header("Accept-Ranges"), None, "{path}");
-        assert!(expected.len() < 2 * 64 || got.body.len() < expected.len() / 2, "{path}");
+        for coding in CODINGS {
+            let got = server.get_as(path, coding);
+            assert!(got.whole && got.unpacked(coding) == expected, "{path}: {}", got.head);
+            assert_eq!(got.header("Vary"), Some("Accept-Encoding"), "{path}");
+            assert_eq!(got.header("Accept-Ranges"), None, "{path}");
+            assert!(expected.len() < 2 * 64 || got.body.len() < expected.len() / 2, "{path}");
+        }
         // For others it is as it was, but for Vary.
-        let got = server.ask(&format!("GET {path} HTTP/1.1"), "Accept-Encoding: gzip;q=0, *\r\n");
+        let got =
+            server.ask(&format!("GET {path} HTTP/1.1"), "Accept-Encoding: *;q=0, identity\r\n");
         assert!(got.whole && got.body == expected.as_bytes(), "{path}: {}", got.head);
         let plain = (got.header("Content-Encoding"), got.header("Vary"));
         assert_eq!(plain, (None, Some("Accept-Encoding")), "{path}");
     }
     // To an old client, without chunks.
-    let got = server.ask("GET /stream HTTP/1.0", "Accept-Encoding: gzip\r\n");
-    assert!(got.unpacked().ends_with("line 19999\n"));
+    for coding in CODINGS {
+        let accept = format!("Accept-Encoding: {coding}\r\n");
+        let got = server.ask("GET /stream HTTP/1.0", &accept);
+        assert!(got.unpacked(coding).ends_with("line 19999\n"));
+    }
+}
+
+/// What the client likes best of what there is; of what it likes the same, what we like best.
+fn negotiated(mode: Mode) {
+    let server = serve(mode);
+    let ours = |among: &[&str]| CODINGS.iter().find(|coding| among.contains(coding)).copied();
+    for (accept, expected) in [
+        ("", None),
+        ("identity", None),
+        ("compress, deflate", None),
+        ("gzip", Some("gzip")),
+        ("gzip, deflate, br, zstd", Some(CODINGS[0])),
+        ("*", Some(CODINGS[0])),
+        ("gzip, br", ours(&["gzip", "br"])),
+        ("br", ours(&["br"])),
+        ("zstd", ours(&["zstd"])),
+        ("zstd;q=0, *", ours(&["br", "gzip"])),
+        ("zstd;q=0.5, br;q=0.5, gzip;q=0.7", Some("gzip")),
+        ("zstd;q=0.5, br;q=0.9, gzip;q=0.5", ours(&["br"]).or(Some("gzip"))),
+        ("zstd;q=0, br;q=0, gzip;q=0", None),
+        ("zstd;q=0.1, br;q=0.1, gzip;q=0.1, identity", None),
+    ] {
+        let got = server.get_as("/text", accept);
+        assert_eq!(got.header("Content-Encoding"), expected, "{accept}");
+        assert_eq!(got.header("Vary"), Some("Accept-Encoding"), "{accept}");
+    }
 }
 
 fn left_alone(mode: Mode) {
@@ -237,30 +293,34 @@ fn left_alone(mode: Mode) {
     let got = server.get("/done");
     assert_eq!((got.header("Content-Encoding"), got.body.len()), (Some("br"), 2000));
     // What is there already is better.
-    let got = server.get("/files/app.js");
+    let got = server.get_as("/files/app.js", "gzip, br");
     assert_eq!((got.header("Content-Encoding"), &got.body[..]), (Some("br"), &b"brotli"[..]));
     assert_eq!(got.head.matches("Vary").count(), 1);
 }
 
 fn validators(mode: Mode) {
     let server = serve(mode);
-    let got = server.get("/tagged");
+    CODINGS.iter().for_each(|coding| validators_of(&server, coding));
+}
+
+fn validators_of(server: &Server, coding: &str) {
+    let got = server.get_as("/tagged", coding);
     assert_eq!(got.header("ETag"), Some("W/\"1\""));
     assert!(
         got.head.contains("Vary: Cookie\r\n") && got.head.contains("Vary: Accept-Encoding\r\n")
     );
     let got = server.ask("GET /tagged HTTP/1.1", "");
     assert_eq!(got.header("ETag"), Some("\"1\""));
-    let got = server.get("/weak");
+    let got = server.get_as("/weak", coding);
     assert_eq!(
         (got.header("ETag"), got.header("vary")),
         (Some("W/\"1\""), Some("a, Accept-encoding"))
     );
     assert_eq!(got.head.to_lowercase().matches("vary").count(), 1);
     // What a browser does with a page: it has the weak tag, and it is told that its copy is good.
-    let etag = server.get("/files/page.html").header("ETag").unwrap().to_string();
+    let etag = server.get_as("/files/page.html", coding).header("ETag").unwrap().to_string();
     assert!(etag.starts_with("W/\""), "{etag}");
-    let headers = format!("Accept-Encoding: gzip\r\nIf-None-Match: {etag}\r\n");
+    let headers = format!("Accept-Encoding: {coding}\r\nIf-None-Match: {etag}\r\n");
     let got = server.ask("GET /files/page.html HTTP/1.1", &headers);
     assert!(got.head.starts_with("HTTP/1.1 304 "), "{}", got.head);
     assert_eq!(got.header("ETag"), Some(&*etag));
@@ -269,8 +329,8 @@ fn validators(mode: Mode) {
     let got = server.ask("GET /files/page.html HTTP/1.1", &headers);
     assert_eq!((&got.head[9..12], got.header("ETag")), ("304", Some(&etag[2..])));
     // A range is one of the plain bytes.
-    let headers = "Accept-Encoding: gzip\r\nRange: bytes=0-5\r\n";
-    let got = server.ask("GET /files/page.html HTTP/1.1", headers);
+    let headers = format!("Accept-Encoding: {coding}\r\nRange: bytes=0-5\r\n");
+    let got = server.ask("GET /files/page.html HTTP/1.1", &headers);
     assert_eq!((&got.body[..], got.header("Content-Encoding")), (&b"line 0"[..], None));
 }
 
@@ -278,24 +338,29 @@ fn validators(mode: Mode) {
 fn heads(mode: Mode) {
     let server = serve(mode);
     for path in ["/text", "/large", "/static", "/stream", "/files/long.txt", "/short"] {
-        let (get, head) = (
-            server.get(path),
-            server.ask(&format!("HEAD {path} HTTP/1.1"), "Accept-Encoding: gzip\r\n"),
-        );
-        assert_eq!(head.head, get.head, "{path}");
-        assert!(head.body.is_empty());
+        for coding in CODINGS {
+            let accept = format!("Accept-Encoding: {coding}\r\n");
+            let head = server.ask(&format!("HEAD {path} HTTP/1.1"), &accept);
+            assert_eq!(head.head, server.get_as(path, coding).head, "{path}");
+            assert!(head.body.is_empty());
+        }
     }
 }
 
 /// What was flushed arrives and can be read, though the stream goes on.
 fn flushes(mode: Mode) {
     let server = serve(mode);
+    CODINGS.iter().for_each(|coding| flushes_of(&server, coding));
+}
+
+fn flushes_of(server: &Server, coding: &str) {
     for (path, pieces) in [
         ("/stepwise", ["step 0\n", "step 1\n", "step 2\n"]),
         ("/more/events", ["data: event 0\n\n", "data: event 1\n\n", "data: event 2\n\n"]),
     ] {
         let mut client = server.running.client().0;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+        let accept = format!("Accept-Encoding: {coding}");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{accept}\r\n\r\n");
         client.write_all(request.as_bytes()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut head = Vec::new();
@@ -305,8 +370,8 @@ fn flushes(mode: Mode) {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap();
-        assert!(head.contains("Content-Encoding: gzip\r\n"), "{head}");
-        let mut decoder = GzDecoder::new(Chunks { stream: client, left: 0, first: true });
+        assert!(head.contains(&format!("Content-Encoding: {coding}\r\n")), "{head}");
+        let mut decoder = decoder(coding, Chunks { stream: client, left: 0, first: true });
         for piece in pieces {
             let mut got = vec![0; piece.len()];
             decoder.read_exact(&mut got).unwrap();
@@ -350,11 +415,15 @@ impl Read for Chunks {
 /// A stream that fails is cut off for those who get it compressed too.
 fn broken_stream(mode: Mode) {
     let server = serve(mode);
-    let got = server.get("/broken");
-    assert_eq!(got.header("Content-Encoding"), Some("gzip"));
-    let mut all = Vec::new();
-    let ended = GzDecoder::new(&got.body[..]).read_to_end(&mut all);
-    assert!(!got.whole && ended.is_err(), "it looks whole");
+    for coding in CODINGS {
+        let got = server.get_as("/broken", coding);
+        assert_eq!(got.header("Content-Encoding"), Some(*coding));
+        let mut all = Vec::new();
+        let ended = decoder(coding, &got.body[..]).read_to_end(&mut all);
+        // Zstandard's frames are whole each, and how many there should be only the chunks can tell.
+        assert!(!got.whole && (ended.is_err() || *coding == "zstd"), "it looks whole");
+        assert!(all.len() < 600_000, "{coding}: nothing is missing");
+    }
 }
 
-in_each_mode! { bodies left_alone validators heads flushes broken_stream }
+in_each_mode! { bodies negotiated left_alone validators heads flushes broken_stream }

@@ -60,6 +60,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("matchit", &["http"]),
     ("sha1_smol", &["http"]),
     ("flate2", &["http"]),
+    ("brotli", &["http"]),
+    ("zstd", &["http"]),
     ("rustls", &["http"]),
     ("rusqlite", &["webhook"]),
     ("redis", &["webhook"]),

@@ -38,13 +38,15 @@
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, sse, route, methods, router, middleware, cookie, multipart, typed, error. What
 // moves: link, pace, buffer, connection, answer, state, listener, accept, server. Beyond HTTP: upgrade, ws. Files:
-// accept_encoding, files, file_body, gzip.
+// accept_encoding, files, file_body, coding.
 mod accept;
 mod accept_encoding;
 mod answer;
 mod body;
 mod buffer;
 mod chunked;
+#[cfg(feature = "compression")]
+mod coding;
 mod config;
 mod connection;
 mod cookie;
@@ -58,8 +60,6 @@ mod files;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(feature = "compression")]
-mod gzip;
 mod head;
 mod into_response;
 mod link;

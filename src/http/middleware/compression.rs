@@ -1,4 +1,4 @@
-//! Compressed responses: which ones, and for whom. `gzip.rs` does the compressing.
+//! Compressed responses: which ones, and for whom. `coding` does the compressing.
 
 #![forbid(unsafe_code)]
 
@@ -6,13 +6,13 @@ use http::StatusCode;
 
 use super::{Middleware, Next};
 use crate::blocking;
-use crate::http::accept_encoding::{Accepted, Coding};
-use crate::http::gzip::{self, Gzip};
+use crate::http::accept_encoding::Accepted;
+use crate::http::coding::{BUILT, Built, PIECE};
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 use crate::http::stream::BodyWriter;
 
-/// Sends text compressed by gzip to clients that accept it.
+/// Sends text compressed to clients that accept it.
 ///
 /// ```
 /// use sward::http::middleware::Compression;
@@ -21,6 +21,9 @@ use crate::http::stream::BodyWriter;
 /// let app = Router::new().mount("/", ServeDir::new("public")).with(Compression::new());
 /// # drop(app);
 /// ```
+///
+/// By gzip; with feature `brotli` also by Brotli, with feature `zstd` also by Zstandard. A client gets what it likes best,
+/// and of what it likes the same Zstandard (it takes by far the least time), then Brotli.
 ///
 /// Compressed is what is of a type that gains by it (`text/*`, JSON, XML, JavaScript, SVG, WebAssembly), at least as long
 /// as [`Compression::min_size`], and not compressed already. Streams too: what they flush goes out at once. Left alone are
@@ -109,7 +112,7 @@ impl Compression {
 
 impl Middleware for Compression {
     fn call(&self, request: &mut Request<'_>, next: Next<'_>) -> Response {
-        let accepts = Accepted::of(request).best([Coding::Gzip].into_iter()).is_some();
+        let best = Accepted::of(request).best(BUILT.iter().map(|built| built.coding));
         let mut response = next.run(request);
         if response.status() == StatusCode::NOT_MODIFIED {
             // Of what we sent compressed the client knows the weak form.
@@ -129,7 +132,10 @@ impl Middleware for Compression {
             return response;
         }
         vary(&mut response);
-        if accepts { compress(response) } else { response }
+        match BUILT.iter().find(|built| Some(built.coding) == best) {
+            Some(built) => compress(response, built),
+            None => response,
+        }
     }
 }
 
@@ -155,36 +161,36 @@ fn weaken(response: &mut Response) {
     }
 }
 
-fn whole(bytes: impl AsRef<[u8]> + Send + 'static) -> Body {
+fn whole(bytes: impl AsRef<[u8]> + Send + 'static, built: &'static Built) -> Body {
     // A long one takes milliseconds, which others of this worker shall not wait for.
-    let long = bytes.as_ref().len() > gzip::PIECE;
-    let pack = move || gzip::whole(bytes.as_ref());
+    let long = bytes.as_ref().len() > PIECE;
+    let pack = move || (built.whole)(bytes.as_ref());
     Body::Bytes(if long { blocking::run(pack) } else { pack() })
 }
 
-fn compress(mut response: Response) -> Response {
+fn compress(mut response: Response, built: &'static Built) -> Response {
     let body = std::mem::replace(&mut response.body, Body::Static(b""));
     response.body = match body {
         Body::Stream { producer, head_first } => Body::Stream {
             producer: Box::new(|writer: &mut BodyWriter<'_>| {
-                writer.encode_with(Box::new(Gzip::new()));
+                writer.encode_with((built.stream)());
                 producer(writer)
             }),
             head_first,
         },
         Body::File(file) => Body::Stream {
             producer: Box::new(move |writer: &mut BodyWriter<'_>| {
-                writer.encode_with(Box::new(Gzip::new()));
+                writer.encode_with((built.stream)());
                 file.copy_to(writer)
             }),
             head_first: false,
         },
-        Body::Static(bytes) => whole(bytes),
-        Body::Bytes(bytes) => whole(bytes),
-        Body::Shared(bytes) => whole(bytes),
+        Body::Static(bytes) => whole(bytes, built),
+        Body::Bytes(bytes) => whole(bytes, built),
+        Body::Shared(bytes) => whole(bytes, built),
         Body::Upgrade(takeover) => Body::Upgrade(takeover),
     };
-    response.add_header("Content-Encoding", Coding::Gzip.name());
+    response.add_header("Content-Encoding", built.coding.name());
     weaken(&mut response);
     // A range would be one of other bytes.
     response.remove_header("Accept-Ranges");
