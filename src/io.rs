@@ -203,6 +203,12 @@ impl Descriptor {
         hub::park::close_scope(scope);
     }
 
+    /// As `close`, for a listening socket that others go on with: it is left as it is. Who waits on it has to be woken,
+    /// and then gets EBADF too.
+    pub(crate) fn retire(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
     fn check_open(&self) -> io::Result<()> {
         const EBADF: i32 = 9;
         if self.closed.load(Ordering::SeqCst) {
@@ -466,6 +472,31 @@ pub(crate) fn accept(
     let accept = |_| message::accept(d.as_fd());
     let (fd, addr) = operate(d, Direction::Read, deadline, Plain::Fails, accept)?;
     Ok((Descriptor::new(fd), addr))
+}
+
+/// As [`accept`] without a deadline, for an OS thread that is to be woken when `bell` becomes readable.
+pub(crate) fn accept_or(
+    d: &Descriptor,
+    bell: BorrowedFd<'_>,
+) -> io::Result<(Descriptor, Option<SocketAddrAny>)> {
+    if !d.settings().listener.load(Ordering::Relaxed) {
+        sys::fd::set_nonblocking(d.as_fd(), true)?;
+        d.own_settings().listener.store(true, Ordering::Relaxed);
+    }
+    loop {
+        d.check_open()?;
+        match message::accept(d.as_fd()) {
+            Ok((fd, addr)) => return Ok((Descriptor::new(fd), addr)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                match sys::fd::poll_two(d.as_fd(), bell) {
+                    Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                    _ => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// connect(2): waits until the connection is made or refused.

@@ -18,6 +18,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::io::{self as calls, Descriptor};
 use crate::sys::signal::Watch;
@@ -105,6 +106,7 @@ impl fmt::Debug for Signal {
 pub struct Signals {
     watch: Watch,
     bell: Descriptor,
+    ended: AtomicBool,
 }
 
 impl Signals {
@@ -117,7 +119,7 @@ impl Signals {
         let watch = Watch::new(&numbers)?;
         // `new`: its O_NONBLOCK is ours, and no wish of the program's to be told EAGAIN.
         let bell = Descriptor::new(watch.bell()?);
-        Ok(Signals { watch, bell })
+        Ok(Signals { watch, bell, ended: AtomicBool::new(false) })
     }
 
     /// Waits for the next of the signals.
@@ -130,9 +132,19 @@ impl Signals {
             if let Some(signal) = self.pending() {
                 return Ok(signal);
             }
+            if self.ended.load(Ordering::SeqCst) {
+                return Err(io::Error::other("nobody is to wait for signals any more"));
+            }
             let mut count = [0; 8];
             calls::read(&self.bell, &mut count, None)?;
         }
+    }
+
+    /// The one thread that waits, or will, gets an error once there is no signal left to tell it.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.watch.ring();
     }
 
     /// The next of the signals that came already, without waiting.

@@ -58,13 +58,14 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
     let mut pause = FIRST;
     loop {
         let error = match listener.accept() {
-            _ if context.state.is_stopping() => return None,
+            // One that came just before the stop is served: with a listener that others go on with no client is lost.
             Ok((socket, peer)) => {
                 // At the limit this one is kept waiting, and no further one is accepted.
                 let _open = context.state.open(context.config.max_connections)?;
                 let connection = Connection { service: service.clone(), peer, kept: None, _open };
                 return Some((connection, socket));
             }
+            Err(_) if context.state.is_stopping() => return None,
             Err(error) => error,
         };
         match error.kind() {
@@ -82,27 +83,33 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
 /// Accepts on the calling green thread's worker until the server stops.
 pub(crate) fn green(listener: &Listener, service: &Arc<Service>) {
     let context = &service.context;
+    let _attended = listener.attend();
     while let Some((connection, socket)) = next(listener, service) {
-        connection.wait(socket, Link::after(context.config.header_timeout));
+        connection.wait(socket, Link::after(context.config.header_timeout), true);
     }
     end_idle(context.state.idle);
 }
 
 impl Connection {
     /// Leaves the connection to its worker until there is something to read, or closes it at
-    /// `deadline`, or if that is impossible. Never inlined: its frame must not lie below a handler's.
+    /// `deadline`, or if that is impossible. It is fresh as long as nothing has come. Never inlined: its frame must not
+    /// lie below a handler's.
     #[inline(never)]
-    fn wait(self, socket: Descriptor, deadline: Option<Instant>) {
+    fn wait(self, socket: Descriptor, deadline: Option<Instant>, is_fresh: bool) {
         let state = &self.service.context.state;
         // A request that has begun is not idle: the graceful stop lets it finish.
         let begun = self.kept.as_ref().is_some_and(|kept| kept.begun.is_some());
-        if state.is_stopping() && !begun {
+        if !begun && state.closes_waiting(is_fresh) {
             return;
         }
-        let group = if begun { state.ending } else { state.idle };
+        let group = match (begun, is_fresh) {
+            (true, _) => state.ending,
+            (false, true) => state.fresh,
+            (false, false) => state.idle,
+        };
         // OK to ignore the error: the socket is dropped, which is all that can be done.
         let _ = start_when_readable(socket, group, deadline, move |socket, ready| match ready {
-            Ok(()) => self.turn(socket, deadline),
+            Ok(()) => self.turn(socket, deadline, is_fresh),
             Err(error) if begun && error.kind() == ErrorKind::TimedOut => {
                 let link = Link::new(&socket, &self.service.context, Holder::Turn);
                 if let Next::Linger = too_slow(&link) {
@@ -114,7 +121,7 @@ impl Connection {
     }
 
     /// On a fresh green thread: something came.
-    fn turn(mut self, socket: Descriptor, deadline: Option<Instant>) {
+    fn turn(mut self, socket: Descriptor, deadline: Option<Instant>, is_fresh: bool) {
         let begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
         let Service { context, app } = &*self.service;
         let link = Link::new(&socket, context, Holder::Turn);
@@ -122,13 +129,13 @@ impl Connection {
             Next::Idle => {
                 let deadline = Link::after(context.config.keep_alive_timeout);
                 self.kept = None;
-                self.wait(socket, deadline);
+                self.wait(socket, deadline, false);
             }
-            Next::Nothing => self.wait(socket, deadline),
+            Next::Nothing => self.wait(socket, deadline, is_fresh),
             Next::Head(begun) => {
                 let deadline = begun.deadline;
                 self.kept.get_or_insert_default().begun = Some(begun);
-                self.wait(socket, deadline);
+                self.wait(socket, deadline, false);
             }
             Next::Close => {}
             Next::Linger => self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
@@ -170,9 +177,10 @@ impl Connection {
         let _listed = context.state.list(&os);
         let link = Link::new(&os.socket, context, Holder::Os(&os));
         let mut deadline = Link::after(context.config.header_timeout);
+        let mut is_fresh = true;
         loop {
-            os.set(Waits::ForRequest);
-            if context.state.is_stopping() {
+            os.set(if is_fresh { Waits::ForFirst } else { Waits::ForRequest });
+            if context.state.closes_waiting(is_fresh) {
                 break;
             }
             match turn(context, &**app, &link, self.peer, deadline, None) {
@@ -184,6 +192,7 @@ impl Connection {
                     break;
                 }
             }
+            is_fresh = false;
             deadline = None; // as set on the socket
         }
         Ok(())
@@ -192,6 +201,7 @@ impl Connection {
 
 /// Accepts until the server stops; an OS thread per connection.
 pub(crate) fn threads(listener: &Listener, service: &Arc<Service>) {
+    let _attended = listener.attend();
     while let Some((connection, socket)) = next(listener, service) {
         let started = os_thread("sward-http", move || {
             // OK to ignore: a socket that takes no options is closed.
@@ -231,6 +241,7 @@ impl Pool {
 
     /// Accepts until the server stops.
     pub(crate) fn accept(&self, listener: &Listener, service: &Arc<Service>) {
+        let _attended = listener.attend();
         while let Some(connection) = next(listener, service) {
             let mut queue = self.waiting.lock();
             queue.push_back(Some(connection));

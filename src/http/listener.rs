@@ -5,15 +5,20 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::config::Config;
-use crate::io::Descriptor;
+use crate::hub;
+use crate::io::{self as calls, Descriptor};
 use crate::net::{BindOptions, TcpListener, ToSocketAddrs};
 use crate::os::unix::net::UnixListener;
 use crate::socket::Socket;
-use crate::sys;
+use crate::sys::eventfd::EventFd;
+use crate::sys::{self, Lock};
 
 /// A socket that a [`Server`](super::Server) accepts from, with what is special about its connections.
 ///
@@ -29,6 +34,11 @@ use crate::sys;
 pub struct Listener {
     socket: Socket,
     kind: Kind,
+    /// Other processes have the socket too, so it must not be shut down.
+    shared: AtomicBool,
+    /// Who is to be woken when it closes: OS threads by the bell, and green threads.
+    bell: OnceLock<EventFd>,
+    attending: Lock<Vec<hub::Thread>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +48,16 @@ enum Kind {
 }
 
 impl Listener {
+    fn new(socket: Socket, kind: Kind) -> Listener {
+        Listener {
+            socket,
+            kind,
+            shared: AtomicBool::new(false),
+            bell: OnceLock::new(),
+            attending: Lock::new(Vec::new()),
+        }
+    }
+
     /// Binds to an address; port 0 takes a free one. Clients can connect from now on.
     ///
     /// # Errors
@@ -69,6 +89,10 @@ impl Listener {
     /// Makes it ready to be accepted from.
     pub(crate) fn prepare(&self, config: &Config) -> io::Result<()> {
         sys::socket::listen(self.socket.as_fd(), backlog(config))?;
+        if self.bell.get().is_none() {
+            // OK to ignore: whoever was quicker has put one there.
+            let _ = self.bell.set(EventFd::new()?);
+        }
         if self.kind == Kind::Tcp {
             // Accepted sockets inherit it, so it costs no call per connection.
             sys::socket::set_nodelay(self.socket.as_fd(), config.nodelay)?;
@@ -96,19 +120,54 @@ impl Listener {
         Ok(Some(own))
     }
 
-    /// Waits for a connection.
+    /// The calling green thread accepts from here on, until what this returns is dropped.
+    pub(crate) fn attend(&self) -> Attending<'_> {
+        let thread = hub::Thread::current();
+        let id = thread.id();
+        self.attending.lock().push(thread);
+        Attending { listener: self, id }
+    }
+
+    /// Waits for a connection. A green thread that does so [`attend`](Listener::attend)s.
     pub(crate) fn accept(&self) -> io::Result<(Descriptor, SocketAddr)> {
-        let (socket, peer) = self.socket.accept()?;
+        let (socket, peer) = match hub::is_green() {
+            true => calls::accept(self.socket.descriptor(), None)?,
+            // OK because `prepare` has hung it up.
+            false => {
+                let bell = self.bell.get().expect("a prepared listener");
+                calls::accept_or(self.socket.descriptor(), bell.as_fd())?
+            }
+        };
         let peer = match self.kind {
             Kind::Tcp => sys::socket::to_inet(peer)?,
             Kind::Unix => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         };
-        Ok((socket.into_descriptor(), peer))
+        Ok((socket, peer))
     }
 
-    /// Nobody can connect any more, and whoever accepts is woken.
+    /// Whoever accepts is woken and gets EBADF. Nobody can connect any more, unless other processes have the socket.
     pub(crate) fn close(&self) {
-        self.socket.close();
+        if self.shared.load(Ordering::SeqCst) {
+            self.socket.descriptor().retire();
+        } else {
+            self.socket.close();
+        }
+        if let Some(bell) = self.bell.get() {
+            bell.ring();
+        }
+        self.attending.lock().iter().for_each(hub::Thread::wake);
+    }
+}
+
+/// A green thread that accepts.
+pub(crate) struct Attending<'l> {
+    listener: &'l Listener,
+    id: NonZeroU64,
+}
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        self.listener.attending.lock().retain(|thread| thread.id() != self.id);
     }
 }
 
@@ -124,13 +183,13 @@ fn reuse_port() -> bool {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
-        Listener { socket: listener.0, kind: Kind::Tcp }
+        Listener::new(listener.0, Kind::Tcp)
     }
 }
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Listener {
-        Listener { socket: listener.0, kind: Kind::Unix }
+        Listener::new(listener.0, Kind::Unix)
     }
 }
 

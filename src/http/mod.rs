@@ -76,6 +76,7 @@ mod router;
 mod server;
 mod sse;
 mod state;
+mod stop;
 mod stream;
 mod target;
 pub mod testing;

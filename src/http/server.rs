@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::accept::{self, Pool, Service};
 use super::config::Config;
@@ -14,9 +14,9 @@ use super::connection::Context;
 use super::listener::Listener;
 use super::mode::Mode;
 use super::router::Handler;
-use super::state::State;
+use super::state::{Over, State};
+use super::stop::{self, OnSignals};
 use crate::blocking::os_thread;
-use crate::io::end_idle;
 use crate::net::ToSocketAddrs;
 use crate::sync::mpsc;
 use crate::thread;
@@ -50,16 +50,23 @@ pub struct Server {
     mode: Mode,
     config: Config,
     state: Arc<State>,
+    /// Says that it serves no more.
+    over: Over,
+    /// The signals that stop it, if any do.
+    signals: Option<io::Result<OnSignals>>,
 }
 
 impl Server {
     /// A server that listens nowhere yet: see [`Server::listen`].
     pub fn new() -> Server {
+        let state = Arc::new(State::new());
         Server {
             listeners: Vec::new(),
             mode: Mode::default(),
             config: Config::default(),
-            state: Arc::new(State::new()),
+            over: Over(state.clone()),
+            state,
+            signals: None,
         }
     }
 
@@ -91,6 +98,27 @@ impl Server {
         self
     }
 
+    /// Stops gracefully on the first SIGTERM or SIGINT (Ctrl-C), as [`ServerHandle::shutdown`] does. Off by default.
+    ///
+    /// A signal from now on counts, also one that comes before [`Server::serve`]. The next signal does again what it
+    /// would do without this: it ends the process at once, unless the program watches it too. Several servers of a
+    /// process may each do this, and all are told.
+    ///
+    /// ```no_run
+    /// use sward::http::{Request, Router, Server};
+    ///
+    /// let app = Router::new().get("/", |_: &mut Request| "hello");
+    /// sward::run(|| Server::bind("127.0.0.1:8080")?.stop_on_signals().serve(app))?;
+    /// println!("every request was answered");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// If the signals cannot be watched, `serve` says so.
+    pub fn stop_on_signals(mut self) -> Server {
+        self.signals = Some(OnSignals::new());
+        self
+    }
+
     /// The address of its first TCP listener.
     ///
     /// # Errors
@@ -116,9 +144,10 @@ impl Server {
     /// # Errors
     ///
     /// What the system says if the server cannot start, and `InvalidInput` if it listens nowhere. Once it runs, nothing
-    /// ends it but `shutdown`.
+    /// ends it but `shutdown` and, if asked for, signals.
     pub fn serve(self, app: impl Handler) -> io::Result<()> {
-        let Server { listeners, mode, config, state } = self;
+        let Server { listeners, mode, config, state, over, signals } = self;
+        let _over = over;
         if listeners.is_empty() {
             let text = "the server listens nowhere: say where with Server::bind or Server::listen";
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
@@ -128,6 +157,10 @@ impl Server {
             listener.prepare(&config)?;
             state.watch(listener.clone());
         }
+        let _signals = match signals {
+            Some(signals) => Some(signals?.start(mode, &state)?),
+            None => None,
+        };
         let context = Context { config, state: state.clone() };
         let service = Arc::new(Service { context, app: Box::new(app) });
         let served = match mode {
@@ -141,13 +174,7 @@ impl Server {
         };
         // Half a server is none: what did start stops again.
         served.inspect_err(|_| state.stop())?;
-        let deadline = Instant::now().checked_add(service.context.config.shutdown_timeout);
-        if !state.wait_empty(deadline) {
-            state.cut();
-            if mode == Mode::Green {
-                end_all(state.ending);
-            }
-        }
+        stop::finish(mode, &state, service.context.config.shutdown_timeout);
         Ok(())
     }
 }
@@ -202,17 +229,8 @@ fn serve_os(
     Ok(())
 }
 
-/// Ends whatever of `group` waits without a thread on any worker.
-fn end_all(group: usize) {
-    for worker in 0..workers() {
-        let builder = thread::Builder::new().name("http-end".into()).worker(worker);
-        // OK to ignore the error: what waits then ends at its own deadline.
-        let _ = builder.spawn(move || end_idle(group));
-    }
-}
-
 /// How many workers the caller's runtime has; starts the default one if the caller has none.
-fn workers() -> usize {
+pub(super) fn workers() -> usize {
     let here = thread::worker().or_else(|| thread::spawn(thread::worker).join().ok().flatten());
     here.map_or(1, |(_, workers)| workers)
 }
@@ -242,12 +260,37 @@ pub struct ServerHandle {
 impl ServerHandle {
     /// Begins the graceful stop and returns at once: listeners and idle connections close, running
     /// requests finish, and [`Server::serve`] returns when they have, or at
-    /// [`Config::shutdown_timeout`].
+    /// [`Config::shutdown_timeout`]. Clients that have just connected get a second to ask something.
     ///
     /// Streams without an end should look at [`SseWriter::is_stopping`](super::SseWriter::is_stopping)
     /// or be woken by what they wait for.
     pub fn shutdown(&self) {
         self.state.stop();
+    }
+
+    /// Stops at once: as [`shutdown`](ServerHandle::shutdown), but requests that still run are not waited for. Their
+    /// connections are cut, and [`Server::serve`] returns. Also ends a graceful stop that has begun.
+    ///
+    /// What a handler does without its connection goes on.
+    pub fn shutdown_now(&self) {
+        self.state.hurry();
+        self.state.stop();
+    }
+
+    /// Waits until [`Server::serve`] has returned, that is until the server has stopped. Returns at once if the server
+    /// was dropped without serving. Does not stop it.
+    pub fn wait(&self) {
+        self.state.wait_over(None);
+    }
+
+    /// As [`wait`](ServerHandle::wait), for at most `timeout`; false if that was not enough.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.state.wait_over(Instant::now().checked_add(timeout))
+    }
+
+    /// Whether it is to stop, or has stopped.
+    pub fn is_stopping(&self) -> bool {
+        self.state.is_stopping()
     }
 
     /// Connections that are open now, idle ones included.

@@ -26,6 +26,14 @@ pub(crate) struct State {
     pub(crate) idle: usize,
     /// The same of those that are in the middle of a head, or about to close: they have until the end of the graceful stop.
     pub(crate) ending: usize,
+    /// The same of those on which nothing has come yet: their clients may be about to ask, and get a moment.
+    pub(crate) fresh: usize,
+    /// That moment is over.
+    fresh_over: AtomicBool,
+    /// Nobody is to wait for the end of the graceful stop.
+    hurry: AtomicBool,
+    /// Whether `serve` has returned, or will never be called.
+    over: Monitor<bool>,
     /// How many connections are open.
     open: Monitor<usize, 2>,
     /// To be closed when the server stops.
@@ -42,12 +50,16 @@ const EMPTY: usize = 1;
 impl State {
     pub(crate) fn new() -> State {
         static GROUPS: AtomicUsize = AtomicUsize::new(1);
-        let group = GROUPS.fetch_add(2, Ordering::Relaxed);
+        let group = GROUPS.fetch_add(3, Ordering::Relaxed);
         State {
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             idle: group,
             ending: group + 1,
+            fresh: group + 2,
+            fresh_over: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
+            over: Monitor::new(false),
             open: Monitor::new(0),
             listeners: Mutex::new(Vec::new()),
             reachable: Mutex::new(HashMap::new()),
@@ -64,17 +76,17 @@ impl State {
     }
 
     /// Counts a connection until what this returns is dropped; while there are `limit` already, waits.
-    /// `None` when the server stops.
+    /// `None` when the server stops before there is room.
     pub(crate) fn open(self: &Arc<Self>, limit: usize) -> Option<Open> {
         loop {
             let mut open = self.open.lock();
-            if self.is_stopping() {
-                return None;
-            }
             if *open < limit.max(1) {
                 *open += 1;
                 drop(open);
                 return Some(Open(self.clone()));
+            }
+            if self.is_stopping() {
+                return None;
             }
             if let Err(why) = open.wait(BELOW_LIMIT, None) {
                 why.unwind();
@@ -82,12 +94,15 @@ impl State {
         }
     }
 
-    /// Waits for the last connection to close; false if `deadline` comes first.
+    /// Waits for the last connection to close; false if `deadline` comes first, or if there is no time for this.
     pub(crate) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
         loop {
             let open = self.open.lock();
             if *open == 0 {
                 return true;
+            }
+            if self.is_in_a_hurry() {
+                return false;
             }
             match open.wait(EMPTY, deadline) {
                 Ok(()) => {}
@@ -100,21 +115,62 @@ impl State {
     /// `listener` is to be closed when the server stops.
     pub(crate) fn watch(&self, listener: Arc<Listener>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        listeners.push(listener);
         if self.is_stopping() {
-            listeners.iter().for_each(|listener| listener.close());
+            listener.close();
+        } else {
+            listeners.push(listener);
         }
     }
 
     /// Begins the graceful stop. Green threads' idle connections are closed by their acceptors.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        let listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        listeners.iter().for_each(|listener| listener.close());
+        let mut listeners = self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // Taken out, for a socket that others share is closed only when its last owner here is gone.
+        listeners.drain(..).for_each(|listener| listener.close());
         drop(listeners);
         self.open.lock().wake_all(BELOW_LIMIT);
         for connection in self.all_reachable() {
             connection.end();
+        }
+    }
+
+    /// Whether a connection that waits for its next request, or for its first, is to be closed.
+    pub(crate) fn closes_waiting(&self, is_fresh: bool) -> bool {
+        self.is_stopping() && (!is_fresh || self.fresh_over.load(Ordering::SeqCst))
+    }
+
+    /// The graceful stop goes on without patience for those that have not asked anything yet. Green threads' connections
+    /// of this kind are closed by their acceptors' workers.
+    pub(crate) fn end_fresh(&self) {
+        self.fresh_over.store(true, Ordering::SeqCst);
+        for connection in self.all_reachable() {
+            connection.end_fresh();
+        }
+    }
+
+    /// The graceful stop is to end now, if it has begun; whoever serves sees to that.
+    pub(crate) fn hurry(&self) {
+        self.hurry.store(true, Ordering::SeqCst);
+        self.open.lock().wake_all(EMPTY);
+    }
+
+    pub(crate) fn is_in_a_hurry(&self) -> bool {
+        self.hurry.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `serve` has returned, or its server was dropped; false if `deadline` comes first.
+    pub(crate) fn wait_over(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            let over = self.over.lock();
+            if *over {
+                return true;
+            }
+            match over.wait(0, deadline) {
+                Ok(()) => {}
+                Err(crate::hub::Interrupt::TimedOut) => return false,
+                Err(why) => why.unwind(),
+            }
         }
     }
 
@@ -137,6 +193,17 @@ impl State {
     fn all_reachable(&self) -> Vec<Arc<Reachable>> {
         let all = self.reachable.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         all.values().cloned().collect()
+    }
+}
+
+/// Says when it is dropped that its server serves no more.
+pub(crate) struct Over(pub(crate) Arc<State>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let mut over = self.0.over.lock();
+        *over = true;
+        over.wake_all(0);
     }
 }
 
@@ -182,6 +249,8 @@ pub(crate) struct Reachable {
 pub(crate) enum Waits {
     /// Something that is under way.
     No,
+    /// The first request.
+    ForFirst,
     /// The next request: the connection can be closed at any time.
     ForRequest,
     /// Anything, for it has left HTTP: it is to end its own way.
@@ -201,10 +270,16 @@ impl Reachable {
     /// which finds the end of the stream. It can still write, to say that it ends.
     fn end(&self) {
         match *self.waits.lock() {
-            Waits::No => {}
+            Waits::No | Waits::ForFirst => {}
             Waits::ForRequest => self.socket.close(),
             // OK to ignore the error: then the connection is gone already.
             Waits::Upgraded => drop(sys::socket::shutdown(self.socket.as_fd(), Shutdown::Read)),
+        }
+    }
+
+    fn end_fresh(&self) {
+        if *self.waits.lock() == Waits::ForFirst {
+            self.socket.close();
         }
     }
 }

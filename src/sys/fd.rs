@@ -35,3 +35,10 @@ pub(crate) fn poll(fd: BorrowedFd<'_>, write: bool, timeout: Option<Duration>) -
     let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
     Ok(rustix::event::poll(&mut fds, timeout.as_ref())? > 0)
 }
+
+/// Blocks this OS thread until one of the two is ready for reading.
+pub(crate) fn poll_two(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> io::Result<()> {
+    let mut fds = [one, two].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    rustix::event::poll(&mut fds, None)?;
+    Ok(())
+}

@@ -134,6 +134,12 @@ impl Watch {
         }
     }
 
+    /// Rings the bell for no signal.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn ring(&self) {
+        self.slot_bell().ring();
+    }
+
     fn slot_bell(&self) -> &'static EventFd {
         // SAFETY: `new` stored a leaked box before it made this `Watch`, and nobody changes or frees it.
         unsafe { &*TABLE[self.slot].bell.load(Ordering::SeqCst) }
