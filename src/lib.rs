@@ -52,6 +52,8 @@ mod timer;
 
 mod driver;
 mod inbox;
+#[cfg(feature = "http")]
+mod lent;
 mod stack;
 
 mod fiber;

@@ -290,6 +290,17 @@ impl<'c> Link<'c> {
         more
     }
 
+    /// Sends what the socket takes at once; `WouldBlock` if that is nothing. For whoever is not the connection's thread.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT)
+    }
+
+    /// Ends the connection for whoever uses it: reads find the end, sends fail, and waits for the client end.
+    pub(crate) fn hang_up(&self) {
+        sys::message::hang_up(self.socket.as_fd());
+    }
+
     /// Runs `f`, whose waits end when the client is gone: see [`while_connected`].
     pub(crate) fn while_connected<T>(&self, f: impl FnOnce() -> T) -> Result<T, ClientGone> {
         while_connected(self.socket, f).map_err(ClientGone::from)

@@ -61,6 +61,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod heartbeat;
 mod into_response;
 mod link;
 mod listener;

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::event::{Event, lines_of};
@@ -28,7 +30,14 @@ use super::stream::BodyWriter;
 /// });
 /// # drop(app);
 /// ```
-pub struct Sse(Response);
+pub struct Sse {
+    response: Response,
+    /// How long it may be silent; the producer looks when it starts.
+    heartbeat: Rc<Cell<Option<Duration>>>,
+}
+
+/// The HTML standard's advice.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Sse {
     /// A stream of the events that `producer` sends. When it returns, the stream ends, and browsers
@@ -40,14 +49,31 @@ impl Sse {
     where
         F: FnOnce(&mut SseWriter<'_, '_>) -> io::Result<()> + 'static,
     {
-        let producer = Box::new(|body: &mut BodyWriter<'_>| producer(&mut SseWriter { body }));
+        let heartbeat = Rc::new(Cell::new(Some(HEARTBEAT)));
+        let every = heartbeat.clone();
+        let producer = Box::new(move |body: &mut BodyWriter<'_>| match every.get() {
+            Some(every) => body.with_heartbeat(every, |body| producer(&mut SseWriter { body })),
+            None => producer(&mut SseWriter { body }),
+        });
         let body = Body::Stream { producer, head_first: true };
-        Sse(Response {
+        let response = Response {
             content_type: Some("text/event-stream"),
             body,
             ..Response::new(Default::default())
-        }
-        .header("Cache-Control", "no-cache"))
+        };
+        Sse { response: response.header("Cache-Control", "no-cache"), heartbeat }
+    }
+
+    /// Sets for how long the stream may be silent before a comment is sent, which clients ignore: it keeps proxies on
+    /// the way from taking the stream for dead, and finds out whether the client still is there. `None`: for ever.
+    /// Default 15 s. The comment may be up to a second late.
+    ///
+    /// The comment is sent between two events, by a thread that does so for all streams. If the client takes nothing for
+    /// [`Config::write_timeout`](super::Config::write_timeout), the connection is cut: whatever the producer waits for
+    /// ends (in green mode), or its next send fails.
+    pub fn heartbeat(self, every: impl Into<Option<Duration>>) -> Sse {
+        self.heartbeat.set(every.into());
+        self
     }
 
     /// Adds a header.
@@ -57,19 +83,22 @@ impl Sse {
     /// As [`Response::header`] does.
     #[track_caller]
     pub fn header(self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Sse {
-        Sse(self.0.header(name, value))
+        Sse { response: self.response.header(name, value), ..self }
     }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        self.0
+        self.response
     }
 }
 
 impl fmt::Debug for Sse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sse").field(&self.0).finish()
+        f.debug_struct("Sse")
+            .field("heartbeat", &self.heartbeat.get())
+            .field("response", &self.response)
+            .finish()
     }
 }
 

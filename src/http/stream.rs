@@ -5,15 +5,22 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::buffer;
 use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
+use super::heartbeat::Beat;
 use super::link::Link;
 use crate::hub::trim;
+use crate::lent::Lent;
 
 /// Changes what a body's producer writes into what is sent.
 pub(crate) trait Coder {
+    /// Bytes that mean nothing, between a flush of something and the next write; as a chunk if asked for.
+    fn nothing(&self, chunked: bool) -> &'static [u8];
+
     /// Takes bytes, and appends what is ready to `out`.
     fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>);
 
@@ -45,6 +52,10 @@ pub struct BodyWriter<'c> {
     coder: Option<Box<dyn Coder>>,
     /// Chunked, rather than until the connection closes.
     chunked: bool,
+    /// Who sends a comment when there has been nothing for a while.
+    beat: Option<Arc<Beat>>,
+    /// Something is written that is not sent yet, or there is no `beat` to be told.
+    busy: bool,
     /// Something was sent: what fails from now on can no longer become a 500.
     pub(crate) begun: bool,
 }
@@ -60,7 +71,17 @@ impl<'c> BodyWriter<'c> {
         out: Vec<u8>,
         chunked: bool,
     ) -> BodyWriter<'c> {
-        BodyWriter { link, stopping, out, chunk: None, coder: None, chunked, begun: false }
+        BodyWriter {
+            link,
+            stopping,
+            out,
+            chunk: None,
+            coder: None,
+            chunked,
+            beat: None,
+            busy: true,
+            begun: false,
+        }
     }
 
     /// True once the server was told to stop: a stream without an end should end now. It has
@@ -73,6 +94,58 @@ impl<'c> BodyWriter<'c> {
     #[cfg_attr(not(feature = "compression"), allow(dead_code, reason = "who uses it is a feature"))]
     pub(crate) fn encode_with(&mut self, coder: Box<dyn Coder>) {
         self.coder = Some(coder);
+    }
+
+    /// Runs `produce`. When it has flushed what it wrote, and then nothing is written for `every` so long, a comment of
+    /// an event stream is sent.
+    pub(crate) fn with_heartbeat(
+        &mut self,
+        every: Duration,
+        produce: impl FnOnce(&mut Self) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.coder.is_some() {
+            // The beginning of a compressed body comes with the first bytes of it.
+            self.write_all(b":\n\n")?;
+        }
+        self.flush()?;
+        let comment = match (&self.coder, self.chunked) {
+            (None, true) => &b"3\r\n:\n\n\r\n"[..],
+            (None, false) => b":\n\n",
+            (Some(coder), chunked) => coder.nothing(chunked),
+        };
+        let link = self.link;
+        let send = move |bytes: Option<&[u8]>| match bytes {
+            Some(bytes) => link.try_send(bytes),
+            None => {
+                link.hang_up();
+                Ok(0)
+            }
+        };
+        Lent::scope(&send, |lent| {
+            let beat = Beat::join(lent, comment, every, link.config.write_timeout);
+            beat.end();
+            (self.beat, self.busy) = (Some(beat), false);
+            let produced = produce(self);
+            self.begin();
+            self.beat = None;
+            produced
+        })
+    }
+
+    /// Something is written: no comment may come in between.
+    #[inline]
+    fn begin(&mut self) {
+        if self.busy {
+            return;
+        }
+        self.busy = true;
+        let owed = self.beat.as_ref().map_or(&b""[..], |beat| beat.begin());
+        if !owed.is_empty() {
+            if self.out.capacity() == 0 {
+                self.out = buffer::output();
+            }
+            self.out.extend_from_slice(owed);
+        }
     }
 
     /// Ends the body properly.
@@ -143,6 +216,7 @@ impl Write for BodyWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A chunk of size 0 would end the body.
         if !bytes.is_empty() {
+            self.begin();
             let n = bytes.len().min(COLLECT);
             match self.coder {
                 Some(_) => self.encode(|coder, out| coder.write(&bytes[..n], out)),
@@ -157,8 +231,15 @@ impl Write for BodyWriter<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if !self.busy {
+            return Ok(()); // nothing was written since the last time
+        }
         self.encode(|coder, out| coder.flush(out));
         self.send_collected()?;
+        if let Some(beat) = &self.beat {
+            beat.end();
+            self.busy = false;
+        }
         if self.coder.is_some() {
             // Compressing takes pages of the stack that a stream which waits now does not need.
             trim::trim_stack();

@@ -27,6 +27,9 @@ pub(super) struct Brotli {
 }
 
 impl Pieces for Brotli {
+    /// Metadata of no bytes.
+    const NOTHING: (&'static [u8], &'static [u8]) = (b"\x06", b"1\r\n\x06\r\n");
+
     fn piece(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut params = params(bytes, WINDOW);
         params.bare_stream = true;

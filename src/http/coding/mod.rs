@@ -41,6 +41,9 @@ pub(crate) static BUILT: &[Built] = &[
 
 /// What remembers of a stream the little that its next piece or its end needs.
 trait Pieces: Default {
+    /// What can stand between two pieces and means nothing; and the same as a chunk.
+    const NOTHING: (&'static [u8], &'static [u8]);
+
     /// Appends `bytes` compressed, in a form that can be read at once. Never empty.
     fn piece(&mut self, bytes: &[u8], out: &mut Vec<u8>);
 
@@ -63,6 +66,11 @@ impl<P: Pieces + 'static> InPieces<P> {
 }
 
 impl<P: Pieces> Coder for InPieces<P> {
+    fn nothing(&self, chunked: bool) -> &'static [u8] {
+        let (plain, chunk) = P::NOTHING;
+        if chunked { chunk } else { plain }
+    }
+
     fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.plain.extend_from_slice(bytes);
         if self.plain.len() >= PIECE {
@@ -170,6 +178,11 @@ mod tests {
                     coder.write(part, &mut out);
                 }
                 coder.flush(&mut out);
+                let nothing = coder.nothing(false);
+                let chunk =
+                    [format!("{:x}\r\n", nothing.len()).as_bytes(), nothing, b"\r\n"].concat();
+                assert_eq!(coder.nothing(true), chunk, "{coding:?}");
+                (0..n % 3).for_each(|_| out.extend_from_slice(nothing));
                 let mut so_far = vec![0; expected.len()];
                 reader(*coding, &out).read_exact(&mut so_far).unwrap();
                 assert!(so_far == expected, "{coding:?}, piece {n}");

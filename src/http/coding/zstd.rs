@@ -17,6 +17,10 @@ pub(super) struct Zstd {
 }
 
 impl Pieces for Zstd {
+    /// A frame with nothing in it.
+    const NOTHING: (&'static [u8], &'static [u8]) =
+        (b"\x28\xb5\x2f\xfd\x20\0\x01\0\0", b"9\r\n\x28\xb5\x2f\xfd\x20\0\x01\0\0\r\n");
+
     fn piece(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.begun = true;
         // A compressor is made in no time, unlike those of the others, so nobody keeps one.
