@@ -18,6 +18,7 @@ use super::link::{Holder, LINGER, LINGER_BYTES, Link};
 use super::listener::Listener;
 use super::router::Handler;
 use super::state::{Open, Reachable, Waits};
+use super::tls::{Session, Shaken, Tls, goodbye_now};
 use super::upgrade::Upgrade;
 use crate::blocking::os_thread;
 use crate::io::{Descriptor, end_idle, start_when_readable};
@@ -36,6 +37,8 @@ pub(crate) struct Service {
 struct Connection {
     service: Arc<Service>,
     peer: SocketAddr,
+    /// A handshake is to be made with this, before anything else.
+    tls: Option<Tls>,
     /// What it has to remember between two turns; most have nothing.
     kept: Option<Box<Kept>>,
     /// Counts it.
@@ -47,6 +50,8 @@ struct Connection {
 struct Kept {
     /// A head whose rest is still to come.
     begun: Option<Begun>,
+    /// What encrypts it.
+    session: Option<Box<Session>>,
 }
 
 /// The next connection, or `None` when the server stops. Whatever else goes wrong, it goes on.
@@ -62,7 +67,8 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
             Ok((socket, peer)) => {
                 // At the limit this one is kept waiting, and no further one is accepted.
                 let _open = context.state.open(context.config.max_connections)?;
-                let connection = Connection { service: service.clone(), peer, kept: None, _open };
+                let (service, tls) = (service.clone(), listener.speaks().cloned());
+                let connection = Connection { service, peer, tls, kept: None, _open };
                 return Some((connection, socket));
             }
             Err(_) if context.state.is_stopping() => return None,
@@ -85,7 +91,7 @@ pub(crate) fn green(listener: &Listener, service: &Arc<Service>) {
     let context = &service.context;
     let _attended = listener.attend();
     while let Some((connection, socket)) = next(listener, service) {
-        connection.wait(socket, Link::after(context.config.header_timeout), true);
+        connection.wait(socket, Link::after(listener.patience(&context.config)), true);
     }
     end_idle(context.state.idle);
 }
@@ -100,6 +106,7 @@ impl Connection {
         // A request that has begun is not idle: the graceful stop lets it finish.
         let begun = self.kept.as_ref().is_some_and(|kept| kept.begun.is_some());
         if !begun && state.closes_waiting(is_fresh) {
+            self.goodbye_now(&socket);
             return;
         }
         let group = match (begun, is_fresh) {
@@ -112,26 +119,62 @@ impl Connection {
             Ok(()) => self.turn(socket, deadline, is_fresh),
             Err(error) if begun && error.kind() == ErrorKind::TimedOut => {
                 let link = Link::new(&socket, &self.service.context, Holder::Turn);
-                if let Next::Linger = too_slow(&link) {
+                if let Next::Linger = too_slow(&link.over(self.session())) {
                     self.linger(socket, LINGER_BYTES, Link::after(LINGER));
                 }
             }
-            Err(_) => {}
+            Err(_) => self.goodbye_now(&socket),
         });
     }
 
+    fn session(&self) -> Option<&Session> {
+        self.kept.as_ref().and_then(|kept| kept.session.as_deref())
+    }
+
+    /// It is closed while it is idle.
+    fn goodbye_now(&self, socket: &Descriptor) {
+        if let Some(session) = self.session() {
+            goodbye_now(session, socket);
+        }
+    }
+
     /// On a fresh green thread: something came.
-    fn turn(mut self, socket: Descriptor, deadline: Option<Instant>, is_fresh: bool) {
-        let begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
+    fn turn(mut self, socket: Descriptor, mut deadline: Option<Instant>, is_fresh: bool) {
+        match self.shake(&socket, deadline) {
+            None => {}
+            Some(Shaken::Done) => {
+                deadline = Link::after(self.service.context.config.header_timeout)
+            }
+            Some(Shaken::More) => return self.wait(socket, deadline, is_fresh),
+            Some(Shaken::Refused) => return self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
+            Some(Shaken::Gone) => return,
+        }
+        let mut begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
         let Service { context, app } = &*self.service;
-        let link = Link::new(&socket, context, Holder::Turn);
-        match turn(context, &**app, &link, self.peer, None, begun) {
+        let link = Link::new(&socket, context, Holder::Turn).over(self.session());
+        let next = loop {
+            match turn(context, &**app, &link, self.peer, None, begun.take()) {
+                // What is here already would not wake anybody.
+                Next::Idle if self.session().is_some_and(Session::has_more) => {}
+                next => break next,
+            }
+        };
+        if let Next::Close = next {
+            link.goodbye();
+        }
+        match next {
             Next::Idle => {
                 let deadline = Link::after(context.config.keep_alive_timeout);
-                self.kept = None;
+                self.kept.take_if(|kept| kept.session.is_none());
                 self.wait(socket, deadline, false);
             }
-            Next::Nothing => self.wait(socket, deadline, is_fresh),
+            Next::Nothing => {
+                if self.session().is_some_and(Session::has_begun) {
+                    // A record that has begun is to come to its end as a head is.
+                    deadline = deadline.min(Link::after(context.config.header_timeout));
+                }
+                self.wait(socket, deadline, is_fresh);
+            }
             Next::Head(begun) => {
                 let deadline = begun.deadline;
                 self.kept.get_or_insert_default().begun = Some(begun);
@@ -141,6 +184,24 @@ impl Connection {
             Next::Linger => self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
             Next::Upgrade(upgrade) => self.leave_http(socket, upgrade),
         }
+    }
+
+    /// Goes on with the handshake, if there is one to make. Never inlined: as above.
+    #[inline(never)]
+    fn shake(&mut self, socket: &Descriptor, deadline: Option<Instant>) -> Option<Shaken> {
+        let tls = self.tls.take()?;
+        let mut session = self.kept.as_mut().and_then(|kept| kept.session.take());
+        let link = Link::new(socket, &self.service.context, Holder::Turn);
+        let shaken = link.shake(&tls, &mut session, deadline);
+        match shaken {
+            Shaken::More => self.tls = Some(tls),
+            Shaken::Refused => drop(link.end()),
+            Shaken::Done | Shaken::Gone => {}
+        }
+        if session.is_some() {
+            self.kept.get_or_insert_default().session = session;
+        }
+        Some(shaken)
     }
 
     /// Closes a connection whose client may still be sending, after up to `left` more bytes.
@@ -165,17 +226,37 @@ impl Connection {
         let reachable = Arc::new(Reachable::new(socket));
         reachable.set(Waits::Upgraded);
         let _listed = context.state.list(&reachable);
-        let link = Link::new(&reachable.socket, context, Holder::Green);
+        let link = Link::new(&reachable.socket, context, Holder::Green).over(self.session());
         upgrade.run(&link, &context.state.stopping);
+        link.goodbye();
     }
 
     /// On an OS thread, from the first request to the last.
     fn serve(self, socket: Descriptor) -> io::Result<()> {
         let Service { context, app } = &*self.service;
         Link::prepare_os(&socket, &context.config)?;
-        let os = Arc::new(Reachable::new(socket));
+        let mut os = Reachable::new(socket);
+        os.says_goodbye = self.tls.is_some();
+        let os = Arc::new(os);
         let _listed = context.state.list(&os);
-        let link = Link::new(&os.socket, context, Holder::Os(&os));
+        let mut session = None;
+        if let Some(tls) = &self.tls {
+            os.set(Waits::ForFirst);
+            if context.state.closes_waiting(true) {
+                return Ok(());
+            }
+            let link = Link::new(&os.socket, context, Holder::Os(&os));
+            let deadline = Link::after(context.config.tls_handshake_timeout);
+            match link.shake(tls, &mut session, deadline) {
+                Shaken::Done => {}
+                Shaken::Refused => {
+                    link.end();
+                    return Ok(());
+                }
+                Shaken::More | Shaken::Gone => return Ok(()),
+            }
+        }
+        let link = Link::new(&os.socket, context, Holder::Os(&os)).over(session.as_deref());
         let mut deadline = Link::after(context.config.header_timeout);
         let mut is_fresh = true;
         loop {
@@ -195,6 +276,7 @@ impl Connection {
             is_fresh = false;
             deadline = None; // as set on the socket
         }
+        link.goodbye();
         Ok(())
     }
 }

@@ -11,6 +11,10 @@ const INPUT: usize = 8 << 10;
 /// Capacity of a fresh output buffer.
 const OUTPUT: usize = 4 << 10;
 
+/// Size of a buffer for ciphertext: the largest record, and what makes plaintext longer.
+#[cfg(feature = "tls")]
+const RECORD: usize = (16 << 10) + 512;
+
 /// Larger ones go back to the allocator rather than here.
 const KEEP: usize = 64 << 10;
 
@@ -20,11 +24,19 @@ const MOST: usize = 64;
 struct Pool {
     inputs: Vec<Vec<u8>>,
     outputs: Vec<Vec<u8>>,
+    #[cfg(feature = "tls")]
+    records: Vec<Vec<u8>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> =
-        const { RefCell::new(Pool { inputs: Vec::new(), outputs: Vec::new() }) };
+    static POOL: RefCell<Pool> = const {
+        RefCell::new(Pool {
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            #[cfg(feature = "tls")]
+            records: Vec::new(),
+        })
+    };
 }
 
 /// An input buffer: all of its length may be received into; what is in it means nothing.
@@ -49,6 +61,20 @@ pub(crate) fn give_output(mut buffer: Vec<u8>) {
     if (OUTPUT..=KEEP).contains(&buffer.capacity()) {
         buffer.clear();
         keep(buffer, |pool| &mut pool.outputs);
+    }
+}
+
+/// A buffer for ciphertext, in or out; what is in it means nothing.
+#[cfg(feature = "tls")]
+pub(crate) fn record() -> Vec<u8> {
+    POOL.with_borrow_mut(|pool| pool.records.pop()).unwrap_or_else(|| vec![0; RECORD])
+}
+
+/// Takes such a buffer back.
+#[cfg(feature = "tls")]
+pub(crate) fn give_record(buffer: Vec<u8>) {
+    if (RECORD..=KEEP).contains(&buffer.len()) {
+        keep(buffer, |pool| &mut pool.records);
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Config {
     /// From the first byte of a request to the end of its head; also from accepting a connection to
     /// the first byte on it. Then 408, or a plain close when nothing had come. Default 10 s.
     pub header_timeout: Duration,
+    /// From accepting a connection to the end of its TLS handshake. Then it is closed. Default 10 s.
+    pub tls_handshake_timeout: Duration,
     /// Between two reads of a request body. The read fails and the answer is 408. Default 30 s.
     pub body_timeout: Duration,
     /// For the client to take in what one write sends. The connection is cut. Default 30 s.
@@ -59,6 +61,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             header_timeout: Duration::from_secs(10),
+            tls_handshake_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             min_rate: 240,

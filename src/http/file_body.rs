@@ -30,6 +30,9 @@ pub(crate) enum Part {
     Text(Vec<u8>),
 }
 
+/// The same where it has to be read into memory.
+const READ_STEP: u64 = 64 << 10;
+
 /// At most so much at a time: others of the worker run in between, and a time-out counts anew.
 const STEP: u64 = 256 << 10;
 
@@ -74,8 +77,9 @@ impl FileBody {
 
     /// Sends up to `len` bytes at `from`; 0 if the file ends before them.
     fn send_step(&self, link: &Link<'_>, from: u64, len: u64) -> io::Result<usize> {
-        if signal::broken_pipe_kills() {
-            let bytes = self.read(from, len as usize)?;
+        // Nor can the kernel encrypt.
+        if signal::broken_pipe_kills() || !link.takes_files() {
+            let bytes = self.read(from, len.min(READ_STEP) as usize)?;
             link.send(&bytes, None)?;
             return Ok(bytes.len());
         }

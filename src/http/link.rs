@@ -17,6 +17,7 @@ use super::connection::Context;
 use super::error::ClientGone;
 use super::pace::Pace;
 use super::state::{Reachable, Waits};
+use super::tls::Session;
 use crate::hub;
 use crate::io::{self as sys_io, Descriptor};
 use crate::sys::{self, RecvFlags, SendFlags};
@@ -32,6 +33,8 @@ pub(crate) struct Link<'c> {
     cut: &'c AtomicBool,
     /// Whose thread it is.
     holder: Holder<'c>,
+    /// What goes over the socket is encrypted by this.
+    pub(crate) tls: Option<&'c Session>,
     /// How well the client sends, and how well it takes.
     incoming: Pace,
     outgoing: Pace,
@@ -59,7 +62,19 @@ impl<'c> Link<'c> {
     ) -> Link<'c> {
         let config = &context.config;
         let (incoming, outgoing) = (Pace::default(), Pace::default());
-        Link { socket, config, cut: &context.state.cut, holder, incoming, outgoing }
+        Link { socket, config, cut: &context.state.cut, holder, tls: None, incoming, outgoing }
+    }
+
+    /// The same over TLS, if there is a session.
+    pub(crate) fn over(mut self, tls: Option<&'c Session>) -> Link<'c> {
+        self.tls = tls;
+        self
+    }
+
+    /// For who reads and sends what is on the wire.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn socket(&self) -> &Descriptor {
+        self.socket
     }
 
     /// Sets the time-outs that an OS thread's plain blocking calls keep to.
@@ -73,7 +88,11 @@ impl<'c> Link<'c> {
     #[inline]
     pub(crate) fn recv(&self, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
         self.check()?;
-        sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline).map_err(timed_out)
+        match self.tls {
+            None => sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline),
+            Some(session) => self.recv_tls(session, buf, deadline),
+        }
+        .map_err(timed_out)
     }
 
     /// The read that a turn begins with: `None` if there is nothing, and the thread is not to wait for it.
@@ -101,6 +120,27 @@ impl<'c> Link<'c> {
             return self.recv(buf, deadline).map(Some);
         }
         self.check()?;
+        if let Some(session) = self.tls {
+            return self.try_recv_tls(session, buf);
+        }
+        self.try_recv(buf)
+    }
+
+    /// What is on the wire, for a handshake.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn recv_handshake(
+        &self,
+        buf: &mut [u8],
+        deadline: Option<Instant>,
+    ) -> io::Result<Option<usize>> {
+        self.check()?;
+        if matches!(self.holder, Holder::Turn) {
+            return self.try_recv(buf);
+        }
+        sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline).map(Some)
+    }
+
+    fn try_recv(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         match sys::message::recv(self.socket.as_fd(), buf, RecvFlags::DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             received => received.map(Some),
@@ -138,7 +178,11 @@ impl<'c> Link<'c> {
     #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who uses it is a feature"))]
     pub(crate) fn recv_lent(&self, deadline: Option<Instant>) -> io::Result<(Vec<u8>, usize)> {
         self.check()?;
-        sys_io::recv_by(self.socket, deadline, receive_lent).map_err(timed_out)
+        match self.tls {
+            None => sys_io::recv_by(self.socket, deadline, receive_lent),
+            Some(session) => self.recv_lent_tls(session, deadline),
+        }
+        .map_err(timed_out)
     }
 
     /// The same without waiting: `WouldBlock` if there is nothing.
@@ -148,12 +192,23 @@ impl<'c> Link<'c> {
         if let Some((hub, _)) = hub::here_green() {
             hub.spend(); // a client that always has sent something must not keep the worker
         }
-        receive_lent(self.socket.as_fd(), RecvFlags::DONTWAIT)
+        match self.tls {
+            None => receive_lent(self.socket.as_fd(), RecvFlags::DONTWAIT),
+            Some(session) => self.try_recv_lent_tls(session),
+        }
     }
 
     /// Sends all of it. The write time-out counts from `now` for the first call to the system, and
     /// anew for each further one.
-    pub(crate) fn send(&self, mut bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
+    pub(crate) fn send(&self, bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
+        match self.tls {
+            None => self.send_raw(bytes, now),
+            Some(session) => self.send_tls(session, [bytes, &[]], now),
+        }
+    }
+
+    /// The same for what goes over the wire as it is.
+    pub(crate) fn send_raw(&self, mut bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
         let mut now = now;
         while !bytes.is_empty() {
             let batch = now.is_some();
@@ -171,6 +226,9 @@ impl<'c> Link<'c> {
 
     /// Sends all of it, and says to the kernel that a file follows, which may share its last packet.
     pub(crate) fn send_more(&self, mut bytes: &[u8]) -> io::Result<()> {
+        if let Some(session) = self.tls {
+            return self.send_tls(session, [bytes, &[]], None);
+        }
         while !bytes.is_empty() {
             let n = self.counted(|at| sys_io::send(self.socket, bytes, SendFlags::MORE, at))?;
             bytes = &bytes[n..];
@@ -178,7 +236,12 @@ impl<'c> Link<'c> {
         Ok(())
     }
 
-    /// Sends up to `count` bytes of a file; 0 if it ends before them.
+    /// Whether a file can go from the page cache to the socket.
+    pub(crate) fn takes_files(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// Sends up to `count` bytes of a file; 0 if it ends before them. Only if it [takes](Link::takes_files) files.
     pub(crate) fn send_file(
         &self,
         file: BorrowedFd<'_>,
@@ -190,6 +253,9 @@ impl<'c> Link<'c> {
 
     /// Sends `first`, then `second`, in one call to the system if the socket takes it.
     pub(crate) fn send_both(&self, first: &[u8], second: &[u8]) -> io::Result<()> {
+        if let Some(session) = self.tls {
+            return self.send_tls(session, [first, second], None);
+        }
         let slices = [IoSlice::new(first), IoSlice::new(second)];
         let n = self.counted(|at| sys_io::send_vectored(self.socket, &slices, at))?;
         match n.checked_sub(first.len()) {
@@ -252,6 +318,7 @@ impl<'c> Link<'c> {
     /// bytes unread would make the kernel reset the connection, and the client might lose the answer. True if somebody
     /// else has to do that: [`drain`](Link::drain), for [`LINGER`].
     pub(crate) fn end(&self) -> bool {
+        self.goodbye();
         if sys::socket::shutdown(self.socket.as_fd(), Shutdown::Write).is_err() {
             return false;
         }
@@ -293,7 +360,10 @@ impl<'c> Link<'c> {
     /// Sends what the socket takes at once; `WouldBlock` if that is nothing. For whoever is not the connection's thread.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.check()?;
-        sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT)
+        match self.tls {
+            None => sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT),
+            Some(session) => self.try_send_tls(session, bytes),
+        }
     }
 
     /// Ends the connection for whoever uses it: reads find the end, sends fail, and waits for the client end.
@@ -308,6 +378,9 @@ impl<'c> Link<'c> {
 
     /// Makes the coming close a reset, so that the client cannot take what it has for the whole.
     pub(crate) fn abort(&self) {
+        if let Some(session) = self.tls {
+            session.break_off();
+        }
         // OK to ignore: then the socket is gone already.
         let _ = sys::socket::set_reset_on_close(self.socket.as_fd());
     }

@@ -10,8 +10,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::config::Config;
+use super::tls::Tls;
 use crate::hub;
 use crate::io::{self as calls, Descriptor};
 use crate::net::{BindOptions, TcpListener, ToSocketAddrs};
@@ -39,6 +41,8 @@ pub struct Listener {
     /// Who is to be woken when it closes: OS threads by the bell, and green threads.
     bell: OnceLock<EventFd>,
     attending: Lock<Vec<hub::Thread>>,
+    /// Its clients speak TLS.
+    tls: Option<Tls>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,7 @@ impl Listener {
         Listener {
             socket,
             kind,
+            tls: None,
             shared: AtomicBool::new(false),
             bell: OnceLock::new(),
             attending: Lock::new(Vec::new()),
@@ -75,6 +80,32 @@ impl Listener {
     /// As [`UnixListener::bind`].
     pub fn unix(path: impl AsRef<Path>) -> io::Result<Listener> {
         UnixListener::bind(path).map(Listener::from)
+    }
+
+    /// Its clients speak TLS.
+    ///
+    /// ```no_run
+    /// use sward::http::{Listener, Server, Tls};
+    ///
+    /// let tls = Tls::from_pem_files("fullchain.pem", "privkey.pem")?;
+    /// let server = Server::bind("0.0.0.0:80")?.listen(Listener::bind("0.0.0.0:443")?.tls(tls));
+    /// # drop(server);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Listener {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// What its clients speak, if not plain HTTP.
+    pub(crate) fn speaks(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// How long a client may take to begin: with its request, or to be through with its handshake.
+    pub(crate) fn patience(&self, config: &Config) -> Duration {
+        if self.tls.is_some() { config.tls_handshake_timeout } else { config.header_timeout }
     }
 
     /// The address of a TCP listener: the port that the system chose, if it was bound to port 0.
@@ -115,7 +146,8 @@ impl Listener {
             return Ok(None);
         }
         let options = BindOptions::new().reuse_port(true);
-        let own = Listener::from(TcpListener::bind_with(self.local_addr()?, options)?);
+        let mut own = Listener::from(TcpListener::bind_with(self.local_addr()?, options)?);
+        own.tls = self.tls.clone();
         own.prepare(config)?;
         Ok(Some(own))
     }

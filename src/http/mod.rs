@@ -29,7 +29,9 @@
 //!
 //! WebSockets are in `http::ws`, with feature `ws`.
 //!
-//! What it does not do yet: TLS, HTTP/2.
+//! `Tls` (feature `tls`) makes it speak TLS.
+//!
+//! What it does not do yet: HTTP/2.
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
@@ -38,7 +40,7 @@
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, sse, route, methods, router, middleware, cookie, multipart, typed, error. What
 // moves: link, pace, buffer, connection, answer, state, listener, accept, server. Beyond HTTP: upgrade, ws. Files:
-// accept_encoding, files, file_body, coding.
+// accept_encoding, files, file_body, coding. TLS: tls, or no_tls in its place.
 mod accept;
 mod accept_encoding;
 mod answer;
@@ -81,6 +83,11 @@ mod stop;
 mod stream;
 mod target;
 pub mod testing;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod typed;
 mod upgrade;
 #[cfg(feature = "ws")]
@@ -88,6 +95,10 @@ pub mod ws;
 
 #[doc(no_inline)]
 pub use http::{Extensions, Method, StatusCode, Version};
+/// The very rustls that [`Tls`] uses, for [`Tls::from_config`].
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use rustls;
 
 pub use body::Body;
 pub use config::Config;
@@ -106,5 +117,7 @@ pub use router::{Handler, Router};
 pub use server::{Server, ServerHandle};
 pub use sse::{Sse, SseWriter};
 pub use stream::BodyWriter;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsClient};
 #[cfg(feature = "ws")]
 pub use ws::WebSocket;

@@ -93,6 +93,34 @@ impl<'r> Request<'r> {
         self.client.unwrap_or_else(|| self.peer.ip().to_canonical())
     }
 
+    /// Whether it came over TLS to this server. (What a proxy before us did is in its headers.)
+    pub fn is_tls(&self) -> bool {
+        self.body.link().tls.is_some()
+    }
+
+    /// What the TLS handshake said of the client; `None` if the request did not come over TLS.
+    ///
+    /// ```
+    /// use sward::http::{Request, Router};
+    ///
+    /// let app = Router::new().get("/", |req: &mut Request| match req.tls() {
+    ///     Some(tls) => format!("you asked for {:?} by {}", tls.server_name(), tls.version()),
+    ///     None => "anybody can read this".to_string(),
+    /// });
+    /// # drop(app);
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&'r super::tls::TlsClient> {
+        self.body.link().tls?.client()
+    }
+
+    /// The client's certificate, and behind it those that lead to its authority, verified: see
+    /// [`Tls::require_client_certificates`](super::Tls::require_client_certificates). Empty without.
+    #[cfg(feature = "tls")]
+    pub fn client_certificates(&self) -> &'r [super::rustls::pki_types::CertificateDer<'static>] {
+        self.tls().map_or(&[], super::tls::TlsClient::certificates)
+    }
+
     pub(crate) fn set_client(&mut self, client: IpAddr) {
         self.client = Some(client);
     }

@@ -86,6 +86,17 @@ impl Server {
         self
     }
 
+    /// The clients of all listeners given so far speak TLS, unless a listener has [its own](Listener::tls).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: super::Tls) -> Server {
+        let add = |listener: Listener| match listener.speaks() {
+            Some(_) => listener,
+            None => listener.tls(tls.clone()),
+        };
+        self.listeners = self.listeners.into_iter().map(add).collect();
+        self
+    }
+
     /// Sets how handlers run. Default: [`Mode::Green`].
     pub fn mode(mut self, mode: Mode) -> Server {
         self.mode = mode;

@@ -239,6 +239,8 @@ impl Drop for Open {
 pub(crate) struct Reachable {
     /// Its socket.
     pub(crate) socket: Descriptor,
+    /// An end of it is to be said over TLS, by the thread that serves it.
+    pub(crate) says_goodbye: bool,
     /// What it waits for. Whoever sets it looks at `stopping` afterwards, and `stop` sets that before it
     /// looks here, so one of the two ends the connection.
     waits: Lock<Waits>,
@@ -259,7 +261,7 @@ pub(crate) enum Waits {
 
 impl Reachable {
     pub(crate) fn new(socket: Descriptor) -> Reachable {
-        Reachable { socket, waits: Lock::new(Waits::No) }
+        Reachable { socket, says_goodbye: false, waits: Lock::new(Waits::No) }
     }
 
     pub(crate) fn set(&self, waits: Waits) {
@@ -271,15 +273,27 @@ impl Reachable {
     fn end(&self) {
         match *self.waits.lock() {
             Waits::No | Waits::ForFirst => {}
-            Waits::ForRequest => self.socket.close(),
-            // OK to ignore the error: then the connection is gone already.
-            Waits::Upgraded => drop(sys::socket::shutdown(self.socket.as_fd(), Shutdown::Read)),
+            Waits::ForRequest => self.end_idle(),
+            Waits::Upgraded => self.end_reading(),
         }
+    }
+
+    fn end_idle(&self) {
+        if self.says_goodbye {
+            self.end_reading();
+        } else {
+            self.socket.close();
+        }
+    }
+
+    fn end_reading(&self) {
+        // OK to ignore the error: then the connection is gone already.
+        drop(sys::socket::shutdown(self.socket.as_fd(), Shutdown::Read));
     }
 
     fn end_fresh(&self) {
         if *self.waits.lock() == Waits::ForFirst {
-            self.socket.close();
+            self.end_idle();
         }
     }
 }
