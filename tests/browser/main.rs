@@ -1,10 +1,15 @@
-//! The page in a real browser: headless Chromium, driven by chromedriver over its plain HTTP protocol.
-//! Needs both programs, so it is run by hand and by the checks that have them:
+//! The example's page, and what pages do, in a real browser: headless Chromium, driven by chromedriver over its plain
+//! HTTP protocol. Needs both programs, so it is run by hand and by the checks that have them:
 //! `cargo test --test browser -- --ignored`. The endpoints are tested without a browser in
 //! `tweet_feed.rs`.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+#[path = "../clients/app.rs"]
+mod app;
+#[path = "../http_support/mod.rs"]
+mod http_support;
+mod page;
 #[path = "../tweet_feed_support/mod.rs"]
 mod support;
 mod webdriver;

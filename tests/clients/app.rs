@@ -1,4 +1,5 @@
 //! A bit of everything that a server does, for clients to try. Those of `tests/browser` try it too.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -14,6 +15,10 @@ use crate::http_support::{Running, start};
 /// Length of the big body, both ways.
 pub(crate) const BIG: usize = 8 << 20;
 
+/// Without an icon the browser would ask for one and complain.
+const PAGE: &str =
+    "<!doctype html><title>page</title><link rel=icon href='data:,'><p id=p>hello</p>";
+
 /// What a big body is made of: byte `i` is `i % 251`, so that a piece that is missing or comes twice shows.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
@@ -28,9 +33,9 @@ fn app(file: &Path) -> Router {
     let text = "All work and no play makes Jack a dull boy.\n".repeat(2000);
     Router::new()
         .get("/", |_: &mut Request| "hello")
-        .get("/page", |_: &mut Request| Html("<!doctype html><title>page</title><p id=p>hello"))
+        .get("/page", |_: &mut Request| Html(PAGE))
         .post("/json", |req: &mut Request| req.json::<serde_json::Value>().map(Json))
-        .post("/form", |req: &mut Request| req.form().map(|pairs| Json(pairs)))
+        .post("/form", |req: &mut Request| req.form().map(Json))
         .post("/parts", parts)
         .post("/up", up)
         .put("/up", up)
@@ -51,7 +56,9 @@ fn app(file: &Path) -> Router {
         })
         .get("/events", events)
         .get("/ws", |req: &mut Request| {
-            WebSocket::upgrade(req, |ws: &mut WebSocket| {
+            let mut config = sward::http::ws::Config::default();
+            config.deflate = true;
+            WebSocket::upgrade_with(&config, req, |ws: &mut WebSocket| {
                 while let Some(message) = ws.read()? {
                     ws.send(message)?;
                 }
