@@ -16,6 +16,11 @@ pub(crate) struct Key {
     generation: u32,
 }
 
+impl Key {
+    /// Names nothing.
+    pub(crate) const NONE: Key = Key { slot: NONE, generation: 0 };
+}
+
 struct Entry {
     /// Nanoseconds on the caller's clock.
     when: u64,

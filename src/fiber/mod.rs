@@ -35,8 +35,8 @@ use mailbox::Mailbox;
 use scopes::Scopes;
 use state::State;
 
-/// What a green thread runs: one of the two, once. The record may be shared with who waits for the result; by
-/// value, so that the run can let go of it before it says that it has ended.
+/// What a green thread runs, once. The record may be shared with who waits for the result; by value, so that the run
+/// can let go of it before it says that it has ended.
 pub(crate) trait Body {
     /// Runs it on the calling green thread and reports the result. Does not unwind.
     fn run(self: Arc<Self>);
@@ -44,28 +44,60 @@ pub(crate) trait Body {
     fn abandon(self: Arc<Self>);
 }
 
+/// What has waited without a stack, and now runs on one. Nobody waits for its end.
+pub(crate) trait Start {
+    /// Whose it is: those of one group can be ended together.
+    fn group(&self) -> usize;
+    /// Runs it on the calling green thread. Does not unwind.
+    fn start(self: Box<Self>, why: Woken);
+}
+
+/// Why something that waited without a stack is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// What it waits for may have come.
+    Ready,
+    /// Its deadline has passed.
+    TimedOut,
+    /// Its group has been ended.
+    Cancelled,
+}
+
 /// The right to run a body. Dropping it abandons the body, so that nobody waits for it in vain.
-pub(crate) struct Job(Option<Arc<dyn Body>>);
+pub(crate) struct Job(Option<Work>);
+
+enum Work {
+    Body(Arc<dyn Body>),
+    Start(Box<dyn Start>, Woken),
+}
 
 impl Job {
     /// A job that any thread may run.
     pub(crate) fn new(body: Arc<dyn Body + Send + Sync>) -> Self {
-        Job(Some(body))
+        Job(Some(Work::Body(body)))
     }
 
     /// A job that belongs to the calling thread.
     pub(crate) fn new_local(body: Arc<dyn Body>) -> Self {
-        Job(Some(body))
+        Job(Some(Work::Body(body)))
+    }
+
+    /// A job that belongs to the calling thread.
+    pub(crate) fn start(start: Box<dyn Start>, why: Woken) -> Self {
+        Job(Some(Work::Start(start, why)))
     }
 
     fn run(mut self) {
-        self.0.take().expect("taken only here and in drop").run();
+        match self.0.take().expect("taken only here and in drop") {
+            Work::Body(body) => body.run(),
+            Work::Start(start, why) => start.start(why),
+        }
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(body) = self.0.take() {
+        if let Some(Work::Body(body)) = self.0.take() {
             body.abandon();
         }
     }
@@ -179,6 +211,22 @@ impl Fiber {
             locals: Locals::new(),
             scopes: RefCell::new(Scopes::new()),
         })
+    }
+
+    /// Makes the record of a green thread that has ended, and that nobody names any more, that of another one. As `new`
+    /// otherwise, for `Job::start`.
+    pub(crate) fn renew(&mut self, stack_size: usize, job: Job) {
+        debug_assert!(self.state.done.get() && !*self.mailed.get_mut());
+        self.id = fresh_id();
+        self.name = None;
+        self.stack_size = stack_size;
+        self.token = AtomicBool::new(false);
+        self.cancelled = AtomicBool::new(false);
+        self.home = AtomicPtr::new(ptr::null_mut());
+        self.state = State::new();
+        self.job = Cell::new(Some(job));
+        self.yielder = Cell::new(ptr::null());
+        self.scopes = RefCell::new(Scopes::new());
     }
 
     /// The mailbox of its owner, if it has one. Safe from any thread.

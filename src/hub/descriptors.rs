@@ -1,4 +1,6 @@
-//! Which fibers wait for which descriptor on this worker, and what starts when a descriptor becomes readable.
+//! Which fibers wait for which descriptor on this worker.
+//!
+//! What waits without a stack, and starts when its descriptor becomes readable, is in `idle.rs`.
 //!
 //! A table by descriptor number. A number is registered with the driver once per *source* (an `io::Descriptor`,
 //! told apart by an id that is never used again): when the number comes back with another source, its slot gets
@@ -7,21 +9,21 @@
 //!
 //! Readiness is edge-triggered and nobody remembers it: callers try first and wait on EAGAIN, and events are read
 //! only between fibers, so no edge can fall between the try and the wait. The one exception is `unclaimed`: an
-//! edge that came while nobody waited matters to who waits *without* trying first (`wait_idle`).
+//! edge that came while nobody waited matters to who waits *without* trying first (`idle.rs`).
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::{Due, Hub, Interrupt, clock};
+use super::idle::Idle;
+use super::{Hub, Interrupt};
 use crate::driver::{Driver, Token};
 use crate::fiber::scopes::ScopeId;
 use crate::fiber::state::Waiting;
-use crate::fiber::{Fiber, Wait};
+use crate::fiber::{Fiber, Wait, Woken};
 use crate::list::List;
 use crate::sys::epoll::Readiness;
-use crate::timer::Key;
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,28 +49,25 @@ pub(crate) enum Watch {
 /// The source of slots that were registered by number alone. Ids begin at 1 and never get here.
 const BY_NUMBER: u64 = u64::MAX;
 
-/// Starts when its descriptor is readable (`Ok`), at its deadline, or when its group is ended.
-pub(crate) type Start = Box<dyn FnOnce(Result<(), Interrupt>)>;
-
-/// Something that waits without a stack.
-struct Idle {
-    start: Start,
-    timer: Option<Key>,
-    group: usize,
-}
-
-struct Slot {
+/// A number in the table. One cache line: there may be a hundred thousand, and each request looks at one.
+pub(super) struct Slot {
     /// The source that is registered under this number; 0: none yet.
     source: u64,
-    generation: u32,
+    pub(super) generation: u32,
     /// A readable edge came while nobody waited for one.
-    unclaimed: bool,
+    pub(super) unclaimed: bool,
     /// The end of the stream was announced. It may have come under the same edge as the last bytes, and is
     /// still to be read when these have been.
-    ended: bool,
+    pub(super) ended: bool,
+    /// None until somebody waits.
+    waiters: Option<Box<Waiters>>,
+    pub(super) idle: Idle,
+}
+
+/// Fibers that are parked until the descriptor is ready.
+struct Waiters {
     readers: List<Fiber, Wait>,
     writers: List<Fiber, Wait>,
-    idle: Option<Box<Idle>>,
 }
 
 /// Whose scope ends when the peer of a descriptor has ended its sending side, or the connection broke.
@@ -79,8 +78,9 @@ struct Watcher {
 
 /// The table of one worker.
 pub(crate) struct Descriptors {
-    slots: Vec<Slot>,
-    idle: usize,
+    pub(super) slots: Vec<Slot>,
+    /// In how many of them something is idle.
+    pub(super) idle: usize,
     /// By number. Apart from the slots, as most descriptors are not watched.
     watchers: HashMap<usize, Vec<Watcher>>,
 }
@@ -91,7 +91,7 @@ impl Descriptors {
     }
 
     /// The slot of `fd`, registered for `watch`.
-    fn slot(
+    pub(super) fn slot(
         &mut self,
         fd: BorrowedFd<'_>,
         watch: Watch,
@@ -105,9 +105,8 @@ impl Descriptors {
                 generation: 0,
                 unclaimed: false,
                 ended: false,
-                readers: List::new(),
-                writers: List::new(),
-                idle: None,
+                waiters: None,
+                idle: Idle::NOTHING,
             });
         }
         let slot = &mut self.slots[at];
@@ -130,7 +129,7 @@ impl Descriptors {
         Ok(slot)
     }
 
-    fn find(&mut self, token: Token) -> Option<&mut Slot> {
+    pub(super) fn find(&mut self, token: Token) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(token.fd as usize)?;
         (slot.generation == token.generation).then_some(slot)
     }
@@ -144,8 +143,10 @@ impl Slot {
         direction: Direction,
         driver: &mut Driver,
     ) -> io::Result<()> {
-        let read = direction == Direction::Read || !self.readers.is_empty();
-        let write = direction == Direction::Write || !self.writers.is_empty();
+        let waits = |for_it: Direction| {
+            for_it == direction || self.list(for_it).is_some_and(|list| !list.is_empty())
+        };
+        let (read, write) = (waits(Direction::Read), waits(Direction::Write));
         let at = fd.as_raw_fd() as u32;
         if self.source == BY_NUMBER {
             let token = Token { fd: at, generation: self.generation };
@@ -160,11 +161,24 @@ impl Slot {
         driver.register_for(fd, token, read, write)
     }
 
+    /// Who waits in this direction; `None` if nobody ever has in either.
+    fn list(&self, direction: Direction) -> Option<&List<Fiber, Wait>> {
+        self.waiters.as_ref().map(|waiters| waiters.list(direction))
+    }
+}
+
+impl Waiters {
     fn list(&self, direction: Direction) -> &List<Fiber, Wait> {
         match direction {
             Direction::Read => &self.readers,
             Direction::Write => &self.writers,
         }
+    }
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Waiters { readers: List::new(), writers: List::new() }
     }
 }
 
@@ -187,8 +201,9 @@ impl Hub {
             if direction == Direction::Read {
                 slot.unclaimed = false; // the caller has tried
             }
+            let list = slot.waiters.get_or_insert_default().list(direction);
             // SAFETY: the fiber stays alive and in this one list until it is taken out, below or by an event.
-            unsafe { slot.list(direction).push_back(fiber) };
+            unsafe { list.push_back(fiber) };
         }
         let number = fd.as_raw_fd();
         fiber.state.waiting.set(match direction {
@@ -198,45 +213,12 @@ impl Hub {
         self.outside.set(self.outside.get() + 1);
         let result = self.park_green(fiber, deadline, false);
         self.outside.set(self.outside.get() - 1);
-        let descriptors = self.descriptors.borrow_mut();
-        let list = descriptors.slots[at].list(direction);
-        // SAFETY: in that list, if the wake-up did not come from it.
-        unsafe { list.remove(fiber) };
-        Ok(result)
-    }
-
-    /// Lets `start` run on a fresh fiber of this worker when `fd` is readable, or when the deadline passes.
-    /// Nothing but a small record is held until then.
-    pub(crate) fn wait_idle(
-        &self,
-        fd: BorrowedFd<'_>,
-        source: u64,
-        group: usize,
-        deadline: Option<Instant>,
-        start: Start,
-    ) -> Result<(), (io::Error, Start)> {
-        let at = fd.as_raw_fd() as usize;
-        let mut descriptors = self.descriptors.borrow_mut();
-        let slot = {
-            let mut driver = self.driver.borrow_mut();
-            let watch = Watch::Source { id: source, shared: false };
-            match descriptors.slot(fd, watch, Direction::Read, &mut driver) {
-                Ok(slot) => slot,
-                Err(error) => return Err((error, start)),
-            }
-        };
-        debug_assert!(slot.idle.is_none(), "two idle waits on one descriptor");
-        if std::mem::take(&mut slot.unclaimed) || slot.ended {
-            drop(descriptors);
-            self.start_idle(start, Ok(()));
-            return Ok(());
+        let descriptors = self.descriptors.borrow();
+        if let Some(list) = descriptors.slots[at].list(direction) {
+            // SAFETY: in that list, if the wake-up did not come from it.
+            unsafe { list.remove(fiber) };
         }
-        let token = Token { fd: at as u32, generation: slot.generation };
-        let timer =
-            deadline.map(|at| self.timers.borrow_mut().insert(clock::nanos(at), Due::Idle(token)));
-        slot.idle = Some(Box::new(Idle { start, timer, group }));
-        descriptors.idle += 1;
-        Ok(())
+        Ok(result)
     }
 
     /// From now until `unwatch`: `scope`, a watch of the running fiber, ends when the peer of `fd` ends its sending side
@@ -277,60 +259,6 @@ impl Hub {
         self.outside.set(self.outside.get() - 1);
     }
 
-    fn start_idle(&self, start: Start, why: Result<(), Interrupt>) {
-        let job = super::runtime::detached_local(move || start(why));
-        let fiber = Fiber::new(None, self.runtime.config.stack_size, job);
-        self.enqueue(self.adopt(fiber));
-    }
-
-    fn take_idle(&self, token: Token) -> Option<Box<Idle>> {
-        let mut descriptors = self.descriptors.borrow_mut();
-        let idle = descriptors.find(token)?.idle.take()?;
-        descriptors.idle -= 1;
-        Some(idle)
-    }
-
-    /// The deadline of an idle wait has passed.
-    pub(super) fn idle_is_due(&self, token: Token) {
-        if let Some(idle) = self.take_idle(token) {
-            self.start_idle(idle.start, Err(Interrupt::TimedOut));
-        }
-    }
-
-    /// Starts every idle wait of `group` on this worker, with `Cancelled`. Returns how many there were.
-    pub(crate) fn end_idle(&self, group: Option<usize>) -> usize {
-        if self.descriptors.borrow().idle == 0 {
-            return 0;
-        }
-        let mut ended = Vec::new();
-        {
-            let mut descriptors = self.descriptors.borrow_mut();
-            for slot in &mut descriptors.slots {
-                let wanted = |idle: &Idle| group.is_none_or(|group| group == idle.group);
-                ended.extend(slot.idle.take_if(|idle| wanted(idle)));
-            }
-            descriptors.idle -= ended.len();
-        }
-        let count = ended.len();
-        for idle in ended {
-            if let Some(key) = idle.timer {
-                self.timers.borrow_mut().cancel(key);
-            }
-            self.start_idle(idle.start, Err(Interrupt::Cancelled));
-        }
-        count
-    }
-
-    /// What waits without a stack at the end of the runtime is dropped, here on its own worker.
-    pub(super) fn end_all_idle(&self) {
-        self.end_idle(None);
-    }
-
-    /// Whether something waits on a descriptor without a stack.
-    pub(super) fn has_idle(&self) -> bool {
-        self.descriptors.borrow().idle > 0
-    }
-
     /// Waits for descriptors, the bell, or `timeout`, and wakes whom it concerns.
     pub(super) fn wait_for_events(&self, timeout: Option<Duration>) {
         let mut driver = self.driver.borrow_mut();
@@ -350,26 +278,26 @@ impl Hub {
         let mut descriptors = self.descriptors.borrow_mut();
         let Some(slot) = descriptors.find(token) else { return }; // of a number that was closed
         slot.ended |= readiness.ended;
-        if readiness.write {
-            self.wake_all(&slot.writers);
+        if readiness.write
+            && let Some(writers) = slot.list(Direction::Write)
+        {
+            self.wake_all(writers);
+        }
+        if readiness.read {
+            let readers = slot.list(Direction::Read).filter(|list| !list.is_empty());
+            let awaited = readers.is_some();
+            if let Some(readers) = readers {
+                self.wake_all(readers);
+            }
+            if let Some(start) = slot.idle.start.take() {
+                descriptors.idle -= 1;
+                self.start_soon(start, Woken::Ready);
+            } else {
+                slot.unclaimed = !awaited;
+            }
         }
         if readiness.ended {
             self.end_watches(&descriptors.watchers, token);
-        }
-        let Some(slot) = descriptors.find(token) else { return };
-        if !readiness.read {
-            return;
-        }
-        let idle = slot.idle.take();
-        slot.unclaimed = idle.is_none() && slot.readers.is_empty();
-        self.wake_all(&slot.readers);
-        if let Some(idle) = idle {
-            descriptors.idle -= 1;
-            drop(descriptors);
-            if let Some(key) = idle.timer {
-                self.timers.borrow_mut().cancel(key);
-            }
-            self.start_idle(idle.start, Ok(()));
         }
     }
 

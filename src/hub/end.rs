@@ -21,7 +21,10 @@ impl Hub {
             while let Some(fiber) = self.local.pop() {
                 self.enqueue(self.adopt(fiber));
             }
-            self.end_all_idle();
+            self.end_idle(None);
+            while let Some(fiber) = self.next_start() {
+                self.enqueue(fiber);
+            }
             self.live.for_each(|fiber| {
                 // SAFETY: members of `live` are alive.
                 let fiber = unsafe { &*fiber };

@@ -14,12 +14,13 @@
 //! - Whoever runs in the hub itself (not on a green thread) holds no `RefCell` borrow while it enters a fiber.
 //!
 //! Read on: [`runtime`] (what the workers share, start and stop), [`park`] (the suspend, and who may wake),
-//! [`descriptors`] (readiness), [`stats`].
+//! [`descriptors`] (readiness), `idle` (what waits without a stack), [`stats`].
 
 pub(crate) mod clock;
 pub(crate) mod deadlock;
 pub(crate) mod descriptors;
 mod end;
+mod idle;
 pub(crate) mod inspect;
 mod os_thread;
 pub(crate) mod park;
@@ -29,6 +30,7 @@ pub(crate) mod stats;
 pub(crate) mod trim;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::ptr;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ use crossbeam_deque::{Steal, Worker};
 
 use crate::driver::Driver;
 use crate::fiber::mailbox::Mailbox;
-use crate::fiber::{Fiber, Live, Run};
+use crate::fiber::{Fiber, Live, Run, Start, Woken};
 use crate::list::{Linked, List};
 use crate::stack::Arena;
 use crate::sys::overflow::{self, Line};
@@ -63,8 +65,8 @@ const TRIM_EVERY: Duration = Duration::from_millis(200);
 pub(crate) enum Due {
     /// A parked fiber is woken.
     Fiber(*const Fiber),
-    /// What waits on a descriptor without a stack is started.
-    Idle(crate::driver::Token),
+    /// What waits on the descriptor of this number without a stack may be due.
+    Idle(u32),
     /// Whoever is in std's `thread::park` is woken.
     ParkWord,
 }
@@ -76,6 +78,10 @@ pub(crate) struct Hub {
     mailbox: &'static Mailbox,
     /// Spawned here, not started; other workers may take from it.
     local: Worker<Arc<Fiber>>,
+    /// What has waited without a stack and is to run on one now.
+    starts: RefCell<VecDeque<(Box<dyn Start>, Woken)>>,
+    /// Records of fibers that have ended, for the next ones.
+    spare: RefCell<Vec<Arc<Fiber>>>,
     /// Ready to run, here and nowhere else. Every member is in `live` too.
     run: List<Fiber, Run>,
     /// Every fiber that is ours; the list holds a count of each.
@@ -132,6 +138,8 @@ impl Hub {
             index,
             mailbox,
             local,
+            starts: RefCell::new(VecDeque::new()),
+            spare: RefCell::new(Vec::new()),
             run: List::new(),
             live: List::new(),
             current: Cell::new(ptr::null()),
@@ -169,6 +177,12 @@ impl Hub {
         for _ in 0..self.local.len() {
             let Some(fiber) = self.local.pop() else { break };
             self.run_one(self.adopt(fiber));
+            ran = true;
+        }
+        let starts = self.starts.borrow().len();
+        for _ in 0..starts {
+            let Some(fiber) = self.next_start() else { break };
+            self.run_one(fiber);
             ran = true;
         }
         for _ in 0..self.run.len() {
@@ -264,7 +278,7 @@ impl Hub {
         unsafe { self.live.remove(fiber) };
         self.counters().ended();
         // SAFETY: takes back the count that `adopt` left.
-        drop(unsafe { Arc::from_raw(fiber) });
+        self.keep_spare(unsafe { Arc::from_raw(fiber) });
     }
 
     /// Wakes a fiber of ours.
@@ -299,6 +313,8 @@ impl Hub {
         self.timers.try_borrow_mut().is_err()
             || self.driver.try_borrow_mut().is_err()
             || self.descriptors.try_borrow_mut().is_err()
+            || self.starts.try_borrow_mut().is_err()
+            || self.spare.try_borrow_mut().is_err()
             || self.said.try_borrow_mut().is_err()
     }
 
@@ -334,7 +350,7 @@ impl Hub {
                     fiber.state.timed_out.set(true);
                     self.wake_local(fiber);
                 }
-                Some(Due::Idle(token)) => self.idle_is_due(token),
+                Some(Due::Idle(fd)) => self.idle_is_due(fd),
                 Some(Due::ParkWord) => self.park_word_is_due(),
             }
         }
@@ -343,7 +359,7 @@ impl Hub {
     /// Nobody is ready: take work from others, or sleep until there is some.
     fn find_work(&self) {
         self.read_mail();
-        if !self.run.is_empty() {
+        if !self.run.is_empty() || !self.starts.borrow().is_empty() {
             return;
         }
         if let Some(fiber) = self.steal() {

@@ -454,13 +454,7 @@ struct Closure<F>(Lock<Option<F>>);
 impl<F: FnOnce()> Body for Closure<F> {
     fn run(self: Arc<Self>) {
         let Some(f) = self.0.lock().take() else { return };
-        let result = catch_unwind(AssertUnwindSafe(f));
-        clear_locals();
-        if let Err(payload) = result {
-            super::park::caught(&*payload);
-            // The payload's destructor is the program's too.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        }
+        run_detached(f);
     }
 
     fn abandon(self: Arc<Self>) {
@@ -474,10 +468,16 @@ pub(crate) fn detached(f: impl FnOnce() + Send + 'static) -> Job {
     Job::new(Arc::new(Closure(Lock::new(Some(f)))))
 }
 
-/// As `detached`, on a green thread of the calling worker.
-pub(crate) fn detached_local(f: impl FnOnce() + 'static) -> Job {
-    #[allow(clippy::arc_with_non_send_sync, reason = "a local job stays on this thread")]
-    Job::new_local(Arc::new(Closure(Lock::new(Some(f)))))
+/// Runs `f` as all there is of the calling green thread.
+#[inline]
+pub(crate) fn run_detached(f: impl FnOnce()) {
+    let result = catch_unwind(AssertUnwindSafe(f));
+    clear_locals();
+    if let Err(payload) = result {
+        super::park::caught(&*payload);
+        // The payload's destructor is the program's too.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    }
 }
 
 /// Drops the green locals of the running green thread; a destructor that panics is reported by the hook.

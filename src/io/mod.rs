@@ -11,6 +11,8 @@
 //! Not here: names and options of sockets (`net`, `os`), buffering, traits.
 #![forbid(unsafe_code)]
 
+mod idle;
+
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +23,8 @@ use crate::hub::descriptors::{Direction, Watch};
 use crate::hub::park::ScopeId;
 use crate::hub::{self, Interrupt};
 use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
+
+pub(crate) use idle::{end_idle, start_when_readable};
 
 /// An open file that can be waited for. Owns its number.
 #[derive(Debug)]
@@ -552,47 +556,4 @@ fn finish_connect(d: &Descriptor, deadline: Option<Instant>) -> io::Result<()> {
 /// share) that are in O_NONBLOCK for good, as read has no flag for "do not wait".
 pub(crate) fn read(d: &Descriptor, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
     operate(d, Direction::Read, deadline, Plain::Fails, |_| sys::fd::read(d.as_fd(), buf))
-}
-
-/// Runs `f` on a fresh green thread of this worker once `d` is readable, and holds no stack until then
-/// (DESIGN.md D4). `f` gets `Ok`, or `TimedOut` at the deadline, or ECANCELED when its group is ended
-/// ([`end_idle`]) or the runtime stops.
-///
-/// Readable means: bytes, the end of the stream or an error came. It may also mean nothing (another thread was
-/// quicker): `f` tries to read, and comes back here if there is nothing.
-///
-/// # Errors
-/// If the descriptor cannot be watched, or the caller is not on a green thread; `d` and `f` come back.
-pub(crate) fn start_when_readable<F>(
-    d: Descriptor,
-    group: usize,
-    deadline: Option<Instant>,
-    f: F,
-) -> io::Result<()>
-where
-    F: FnOnce(Descriptor, io::Result<()>) + 'static,
-{
-    let Some(hub) = hub::here() else {
-        return Err(io::Error::new(
-            ErrorKind::Unsupported,
-            "only a green thread can leave a descriptor to its worker",
-        ));
-    };
-    d.check_open()?;
-    let d = std::rc::Rc::new(d);
-    let watched = d.clone();
-    let start = Box::new(move |why: Result<(), Interrupt>| {
-        // OK because the only other count is the caller's below, gone before any green thread starts.
-        let d = std::rc::Rc::into_inner(d).expect("the only owner");
-        f(d, why.map_err(Interrupt::into_io));
-    });
-    let result = hub.wait_idle(watched.as_fd(), watched.source, group, deadline, start);
-    drop(watched);
-    result.map_err(|(error, _start)| error)
-}
-
-/// Starts, with ECANCELED, everything of `group` that waits on the caller's worker without a stack. Returns how
-/// many there were.
-pub(crate) fn end_idle(group: usize) -> usize {
-    hub::here().map_or(0, |hub| hub.end_idle(Some(group)))
 }

@@ -1,0 +1,70 @@
+//! Waiting for a descriptor without a stack: the record that is held meanwhile, and the green thread that comes of it.
+//! The waiting itself is `hub`'s.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use super::Descriptor;
+use crate::fiber::{Start, Woken};
+use crate::hub::{self, Interrupt};
+
+/// Runs `f` on a fresh green thread of this worker once `d` is readable, and holds no stack until then, only the two
+/// (DESIGN.md D4). `f` gets `Ok`, or `TimedOut` at the deadline, or ECANCELED when its group is ended ([`end_idle`]) or
+/// the runtime stops.
+///
+/// Readable means: bytes, the end of the stream or an error came. It may also mean nothing (another thread was
+/// quicker): `f` tries to read, and comes back here if there is nothing.
+///
+/// # Errors
+/// If the descriptor cannot be watched, or the caller is not on a green thread; `d` and `f` are dropped.
+pub(crate) fn start_when_readable<F>(
+    d: Descriptor,
+    group: usize,
+    deadline: Option<Instant>,
+    f: F,
+) -> io::Result<()>
+where
+    F: FnOnce(Descriptor, io::Result<()>) + 'static,
+{
+    let Some(hub) = hub::here() else {
+        return Err(io::Error::new(
+            ErrorKind::Unsupported,
+            "only a green thread can leave a descriptor to its worker",
+        ));
+    };
+    d.check_open()?;
+    let token = hub.watch_idle(d.as_fd(), d.source)?;
+    hub.wait_idle(token, deadline, Box::new(Idle { d, group, f }));
+    Ok(())
+}
+
+/// All that is held of what waits without a stack.
+struct Idle<F> {
+    d: Descriptor,
+    group: usize,
+    f: F,
+}
+
+impl<F: FnOnce(Descriptor, io::Result<()>)> Start for Idle<F> {
+    fn group(&self) -> usize {
+        self.group
+    }
+
+    fn start(self: Box<Self>, why: Woken) {
+        let why = match why {
+            Woken::Ready => Ok(()),
+            Woken::TimedOut => Err(Interrupt::TimedOut.into_io()),
+            Woken::Cancelled => Err(Interrupt::Cancelled.into_io()),
+        };
+        let Idle { d, f, .. } = *self;
+        hub::runtime::run_detached(|| f(d, why));
+    }
+}
+
+/// Starts, with ECANCELED, everything of `group` that waits on the caller's worker without a stack. Returns how
+/// many there were.
+pub(crate) fn end_idle(group: usize) -> usize {
+    hub::here().map_or(0, |hub| hub.end_idle(Some(group)))
+}
