@@ -27,7 +27,7 @@ use super::response::{Body, Response};
 /// | [`Response`], [`Sse`](super::Sse) | itself |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a response",
-    label = "a handler returned this",
+    label = "a handler or middleware returned this",
     note = "handlers return text, `Html`, `Json`, `StatusCode`, `Response`, `Sse`, or an `Option` or `Result` of these",
     note = "a `Result` also needs an error that can be sent, such as `sward::http::Error`"
 )]

@@ -38,7 +38,7 @@
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, fields, stream, sse, route, methods, router, middleware, cookie, multipart, typed, error. What
+// into_response, fields, stream, sse, route, methods, router, verbs, middleware, cookie, multipart, typed, error. What
 // moves: link, pace, buffer, connection, answer, state, listener, accept, server. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, coding. TLS: tls, or no_tls in its place.
 mod accept;
@@ -90,6 +90,7 @@ mod tls;
 mod tls;
 mod typed;
 mod upgrade;
+mod verbs;
 #[cfg(feature = "ws")]
 pub mod ws;
 

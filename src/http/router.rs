@@ -101,38 +101,10 @@ enum Target {
     Mounted(Box<dyn Handler>),
 }
 
-macro_rules! methods {
-    ($($name:ident $method:ident,)*) => {$(
-        #[doc = concat!("Adds a handler for `", stringify!($method), "`.")]
-        ///
-        /// # Panics
-        ///
-        /// As [`Router::route`].
-        #[track_caller]
-        pub fn $name<F, R>(self, path: &str, handler: F) -> Router
-        where
-            F: Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-            R: IntoResponse,
-        {
-            self.route(Method::$method, path, handler)
-        }
-    )*};
-}
-
 impl Router {
     /// A router with no routes.
     pub fn new() -> Router {
         Router::default()
-    }
-
-    methods! {
-        get GET,
-        post POST,
-        put PUT,
-        patch PATCH,
-        delete DELETE,
-        head HEAD,
-        options OPTIONS,
     }
 
     /// Adds a handler for a method and a path.
