@@ -1,0 +1,99 @@
+//! The kinds of server that are compared: their names, and what is said of them.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Green,
+    Threads,
+    Pool(usize),
+    Processes(usize),
+    May,
+    Axum,
+}
+
+impl Kind {
+    /// What is compared if nobody says otherwise.
+    pub(crate) fn usual() -> Vec<Kind> {
+        let mut kinds = vec![Kind::Green, Kind::Threads, Kind::Pool(64)];
+        if cfg!(feature = "peers") {
+            kinds.extend([Kind::May, Kind::Axum]);
+        }
+        kinds
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Kind, String> {
+        let (name, n) = match text.split_once(':') {
+            Some((name, n)) => match n.parse() {
+                Ok(n) if n > 0 => (name, Some(n)),
+                _ => return Err(format!("{text:?}: the number after the colon must be above 0")),
+            },
+            None => (text, None),
+        };
+        let kind = match (name, n) {
+            ("green", None) => Kind::Green,
+            ("threads", None) => Kind::Threads,
+            ("pool", n) => Kind::Pool(n.unwrap_or(64)),
+            ("processes", n) => Kind::Processes(n.unwrap_or(8)),
+            ("may", None) => Kind::May,
+            ("axum", None) => Kind::Axum,
+            _ => {
+                return Err(format!(
+                    "unknown server {text:?}: green, threads, pool:N, processes:N, may or axum"
+                ));
+            }
+        };
+        if kind.is_peer() && !cfg!(feature = "peers") {
+            return Err(format!(
+                "{text} is not in this build; it comes with:\n  \
+                 cargo run --release --features peers --example compare"
+            ));
+        }
+        Ok(kind)
+    }
+
+    pub(crate) fn is_peer(self) -> bool {
+        matches!(self, Kind::May | Kind::Axum)
+    }
+
+    /// One line on what it is, for the page.
+    pub(crate) fn describe(self) -> String {
+        match self {
+            Kind::Green => {
+                "sward: a green thread per connection with work, plain blocking code".into()
+            }
+            Kind::Threads => "the same program in mode threads: an OS thread per connection".into(),
+            Kind::Pool(n) => format!("the same program in mode pool:{n}: {n} OS threads"),
+            Kind::Processes(n) => {
+                format!("the same program as {n} processes, a connection at a time each")
+            }
+            Kind::May => "may and may_minihttp: stackful coroutines".into(),
+            Kind::Axum => "axum on tokio: async/await".into(),
+        }
+    }
+
+    /// Its place among the colours of the charts.
+    pub(crate) fn colour(self) -> usize {
+        match self {
+            Kind::Green => 0,
+            Kind::Threads => 1,
+            Kind::Pool(_) => 2,
+            Kind::May => 3,
+            Kind::Axum => 4,
+            Kind::Processes(_) => 5,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Green => f.write_str("green"),
+            Kind::Threads => f.write_str("threads"),
+            Kind::Pool(n) => write!(f, "pool:{n}"),
+            Kind::Processes(n) => write!(f, "processes:{n}"),
+            Kind::May => f.write_str("may"),
+            Kind::Axum => f.write_str("axum"),
+        }
+    }
+}

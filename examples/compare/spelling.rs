@@ -1,0 +1,114 @@
+//! What the three spellings of one handler cost: lines to write, and memory while a thousand requests are in them.
+//! The sources are those of `examples/spellings`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+use sward::http::{Mode, Request, Router, Server};
+
+use crate::machine;
+use crate::serve::{ready, slow_config};
+
+#[path = "../spellings/callbacks.rs"]
+mod callbacks;
+#[path = "../spellings/common.rs"]
+mod common;
+#[path = "../spellings/event_loop.rs"]
+mod event_loop;
+#[path = "../spellings/green.rs"]
+mod green;
+#[path = "../spellings/threads.rs"]
+mod threads;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    Green,
+    Threads,
+    Callbacks,
+}
+
+pub(crate) const ALL: [Spelling; 3] = [Spelling::Green, Spelling::Threads, Spelling::Callbacks];
+
+/// One of them, measured.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Spelled {
+    pub(crate) name: &'static str,
+    /// Of the handler, without comments and blank lines.
+    pub(crate) lines: usize,
+    pub(crate) requests: usize,
+    /// Bytes for each request that is in the handler: memory, page tables, kernel stacks.
+    pub(crate) bytes: f64,
+    pub(crate) source: String,
+}
+
+impl Spelling {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Spelling::Green => "green threads",
+            Spelling::Threads => "OS threads",
+            Spelling::Callbacks => "callbacks",
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Spelling::Green => "green",
+            Spelling::Threads => "threads",
+            Spelling::Callbacks => "callbacks",
+        }
+    }
+
+    pub(crate) fn lines(self) -> Vec<&'static str> {
+        common::handler_lines(match self {
+            Spelling::Green => include_str!("../spellings/green.rs"),
+            Spelling::Threads => include_str!("../spellings/threads.rs"),
+            Spelling::Callbacks => include_str!("../spellings/callbacks.rs"),
+        })
+    }
+}
+
+/// `compare spell WORD BACKEND CORES`: a server of that spelling. `compare spell backend MS CORES`: what they ask.
+pub(crate) fn run(args: &[String]) -> ExitCode {
+    let [word, of, cores] = args else { return ExitCode::from(2) };
+    machine::raise_open_files();
+    let cores: Vec<usize> = cores.split(',').filter_map(|core| core.parse().ok()).collect();
+    machine::pin_to(&cores);
+    let served = match (word.as_str(), of.parse::<SocketAddr>(), of.parse::<u64>()) {
+        ("backend", _, Ok(ms)) => {
+            serve(Mode::Green, common::backend(Duration::from_millis(ms)), cores.len())
+        }
+        ("green", Ok(at), _) => serve(
+            Mode::Green,
+            Router::new().get("/", move |_: &mut Request| green::page(at)),
+            cores.len(),
+        ),
+        ("threads", Ok(at), _) => serve(
+            Mode::Threads,
+            Router::new().get("/", move |_: &mut Request| threads::page(at)),
+            cores.len(),
+        ),
+        ("callbacks", Ok(at), _) => {
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| {
+                ready(listener.local_addr()?);
+                event_loop::serve(listener, at, callbacks::page)
+            })
+        }
+        _ => return ExitCode::from(2),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: the server {word} failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(mode: Mode, app: Router, workers: usize) -> io::Result<()> {
+    let server = Server::bind("127.0.0.1:0")?.mode(mode).config(slow_config());
+    ready(server.local_addr()?);
+    sward::Builder::new().workers(workers.max(1)).run(move || server.serve(app))
+}

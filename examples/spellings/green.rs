@@ -1,0 +1,25 @@
+//! The handler as one writes it on green threads: line after line. Waiting parks the green thread.
+
+use std::io;
+use std::net::SocketAddr;
+
+use sward::net::TcpStream;
+use sward::thread;
+
+use super::common::text_of;
+
+// --- the handler
+pub(crate) fn page(backend: SocketAddr) -> io::Result<String> {
+    if fetch(backend, "/may-read")? != "yes" {
+        return Ok("you may not read this\n".into());
+    }
+    let tomorrow = thread::spawn(move || fetch(backend, "/tomorrow"));
+    let today = fetch(backend, "/today")?;
+    let tomorrow = tomorrow.join().expect("fetch does not panic")?;
+    Ok(format!("today {today}, tomorrow {tomorrow}\n"))
+}
+// --- the end of it
+
+fn fetch(backend: SocketAddr, path: &str) -> io::Result<String> {
+    text_of(TcpStream::connect(backend)?, path)
+}
