@@ -71,6 +71,10 @@ impl Driver {
     }
 
     /// Whether anything but the bell was ever registered.
+    pub(crate) fn forget(&mut self, fd: BorrowedFd<'_>) {
+        self.epoll.delete(fd);
+    }
+
     pub(crate) fn has_descriptors(&self) -> bool {
         self.registered > 0
     }

@@ -62,7 +62,7 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
     let context = &service.context;
     let mut pause = FIRST;
     loop {
-        let error = match listener.accept() {
+        let error = match listener.accept()? {
             // One that came just before the stop is served: with a listener that others go on with no client is lost.
             Ok((socket, peer)) => {
                 // At the limit this one is kept waiting, and no further one is accepted.
@@ -71,7 +71,6 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
                 let connection = Connection { service, peer, tls, kept: None, _open };
                 return Some((connection, socket));
             }
-            Err(_) if context.state.is_stopping() => return None,
             Err(error) => error,
         };
         match error.kind() {
@@ -299,7 +298,7 @@ pub(crate) fn threads(listener: &Listener, service: &Arc<Service>) {
 /// Connections that wait for a thread of the pool. `None` in it tells one thread to end.
 type Waiting = Monitor<VecDeque<Option<(Connection, Descriptor)>>>;
 
-/// OS threads that take connections, one at a time each. They end when this is dropped, each after its present one.
+/// OS threads that take connections, one at a time each. They end when this is dropped and no connection waits any more.
 pub(crate) struct Pool {
     waiting: Arc<Waiting>,
     size: usize,
@@ -335,12 +334,9 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         let mut queue = self.waiting.lock();
-        // Those that still wait for a thread are closed.
-        let turned_away = std::mem::take(&mut *queue);
+        // Behind those that still wait for a thread: they were accepted, and may have asked.
         queue.extend((0..self.size).map(|_| None));
         queue.wake_all(0);
-        drop(queue);
-        drop(turned_away);
     }
 }
 

@@ -39,7 +39,8 @@
 
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, sse, route, methods, router, verbs, middleware, cookie, multipart, typed, error. What
-// moves: link, pace, buffer, connection, answer, state, listener, accept, server. Beyond HTTP: upgrade, ws. Files:
+// moves: link, pace, buffer, connection, answer, state, socket_file, inherited, listener, accept, stop, restart,
+// server. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, coding. TLS: tls, or no_tls in its place.
 mod accept;
 mod accept_encoding;
@@ -64,6 +65,7 @@ mod files;
 pub mod fuzzing;
 mod head;
 mod heartbeat;
+mod inherited;
 mod into_response;
 mod link;
 mod listener;
@@ -74,9 +76,11 @@ mod multipart;
 mod pace;
 mod request;
 mod response;
+mod restart;
 mod route;
 mod router;
 mod server;
+mod socket_file;
 mod sse;
 mod state;
 mod stop;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,13 @@ use super::config::Config;
 use super::connection::Context;
 use super::listener::Listener;
 use super::mode::Mode;
+use super::restart::{self, Serving};
 use super::router::Handler;
 use super::state::{Over, State};
 use super::stop::{self, OnSignals};
 use crate::blocking::os_thread;
 use crate::net::ToSocketAddrs;
+use crate::signal::{SIGINT, SIGTERM, Signal};
 use crate::sync::mpsc;
 use crate::thread;
 
@@ -54,6 +57,8 @@ pub struct Server {
     over: Over,
     /// The signals that stop it, if any do.
     signals: Option<io::Result<OnSignals>>,
+    /// Those that restart it.
+    restarts: Option<io::Result<OnSignals>>,
 }
 
 impl Server {
@@ -67,6 +72,7 @@ impl Server {
             over: Over(state.clone()),
             state,
             signals: None,
+            restarts: None,
         }
     }
 
@@ -126,7 +132,27 @@ impl Server {
     ///
     /// If the signals cannot be watched, `serve` says so.
     pub fn stop_on_signals(mut self) -> Server {
-        self.signals = Some(OnSignals::new());
+        self.signals = Some(OnSignals::new(&[SIGTERM, SIGINT]));
+        self
+    }
+
+    /// Restarts this program on `signal`, by custom [`SIGUSR2`](crate::signal::SIGUSR2), as [`ServerHandle::restart`]
+    /// does. Off by default. If the restart fails, that is said on stderr, and the server goes on.
+    ///
+    /// ```no_run
+    /// use sward::http::{Request, Router, Server};
+    /// use sward::signal::SIGUSR2;
+    ///
+    /// let app = Router::new().get("/", |_: &mut Request| "hello");
+    /// sward::run(|| {
+    ///     Server::bind("127.0.0.1:8080")?.stop_on_signals().restart_on(SIGUSR2).serve(app)
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// Several servers of a process may each do this: it is restarted once.
+    pub fn restart_on(mut self, signal: Signal) -> Server {
+        self.restarts = Some(OnSignals::new(&[signal]));
         self
     }
 
@@ -157,7 +183,7 @@ impl Server {
     /// What the system says if the server cannot start, and `InvalidInput` if it listens nowhere. Once it runs, nothing
     /// ends it but `shutdown` and, if asked for, signals.
     pub fn serve(self, app: impl Handler) -> io::Result<()> {
-        let Server { listeners, mode, config, state, over, signals } = self;
+        let Server { listeners, mode, config, state, over, signals, restarts } = self;
         let _over = over;
         if listeners.is_empty() {
             let text = "the server listens nowhere: say where with Server::bind or Server::listen";
@@ -169,9 +195,15 @@ impl Server {
             state.watch(listener.clone());
         }
         let _signals = match signals {
-            Some(signals) => Some(signals?.start(mode, &state)?),
+            Some(signals) => Some(signals?.stop(mode, &state)?),
             None => None,
         };
+        let _restarts = match restarts {
+            Some(signals) => Some(signals?.restart(mode)?),
+            None => None,
+        };
+        let handed = listeners.iter().filter(|listener| listener.is_handed()).count();
+        let _serving = Serving::new(&state, handed);
         let context = Context { config, state: state.clone() };
         let service = Arc::new(Service { context, app: Box::new(app) });
         let served = match mode {
@@ -185,6 +217,8 @@ impl Server {
         };
         // Half a server is none: what did start stops again.
         served.inspect_err(|_| state.stop())?;
+        // Those that other processes have too are closed by this.
+        drop(listeners);
         stop::finish(mode, &state, service.context.config.shutdown_timeout);
         Ok(())
     }
@@ -286,6 +320,38 @@ impl ServerHandle {
     pub fn shutdown_now(&self) {
         self.state.hurry();
         self.state.stop();
+    }
+
+    /// Starts this program anew, which takes the listening sockets over, waits until it serves, and begins the graceful
+    /// stop of every server of this process. Returns the new process's number.
+    ///
+    /// No connection is refused meanwhile: the two processes accept from the same sockets until the new one is ready,
+    /// and requests that the old one has accepted it answers. Clients that keep connections open find them closed after
+    /// the answer, or while they are idle, as after every stop, and connect again.
+    ///
+    /// The new process is the program of the same path (a newer one may lie there) with the same arguments and
+    /// environment. Its code needs nothing for it: [`Server::bind`], [`Listener::bind`] and [`Listener::unix`] find the
+    /// sockets that this process has made with the same addresses, and [`Listener::inherited`] those that this one has
+    /// inherited. It is ready when as many servers serve as here, or every socket is served again; what it does not ask
+    /// for is closed then.
+    ///
+    /// Under systemd prefer socket units ([`Listener::inherited`]): it follows the first process, not its children.
+    ///
+    /// # Errors
+    ///
+    /// If the new process cannot be started, ends, or does not serve within 60 s (it is killed then); if a restart is
+    /// under way (`ResourceBusy`), or if a server does not serve or is about to stop. This process goes on as before.
+    pub fn restart(&self) -> io::Result<u32> {
+        restart::restart(restart::same_program())
+    }
+
+    /// As [`restart`](ServerHandle::restart), with another program, other arguments or another environment.
+    ///
+    /// # Errors
+    ///
+    /// As `restart`.
+    pub fn restart_with(&self, command: Command) -> io::Result<u32> {
+        restart::restart(command)
     }
 
     /// Waits until [`Server::serve`] has returned, that is until the server has stopped. Returns at once if the server

@@ -122,6 +122,11 @@ impl State {
         }
     }
 
+    /// Those that are open.
+    pub(crate) fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.listeners.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// Begins the graceful stop. Green threads' idle connections are closed by their acceptors.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);

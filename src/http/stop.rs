@@ -8,11 +8,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::mode::Mode;
+use super::restart;
 use super::server::workers;
 use super::state::State;
 use crate::blocking::os_thread;
 use crate::io::end_idle;
-use crate::signal::{SIGINT, SIGTERM, Signals};
+use crate::signal::{Signal, Signals};
 use crate::thread;
 
 /// How long clients are waited for that have connected and not asked anything yet.
@@ -48,20 +49,30 @@ fn end_all(mode: Mode, group: usize) {
 pub(super) struct OnSignals(Signals);
 
 impl OnSignals {
-    /// Those that stop a server.
-    pub(super) fn new() -> io::Result<OnSignals> {
-        Signals::new(&[SIGTERM, SIGINT]).map(OnSignals)
+    pub(super) fn new(signals: &[Signal]) -> io::Result<OnSignals> {
+        Signals::new(signals).map(OnSignals)
     }
 
     /// Stops the server on the first of them. The watch ends with that, so the next has its old effect; it ends too when
     /// what this returns is dropped.
-    pub(super) fn start(self, mode: Mode, state: &Arc<State>) -> io::Result<Watching> {
+    pub(super) fn stop(self, mode: Mode, state: &Arc<State>) -> io::Result<Watching> {
         let state = state.clone();
         watch(mode, self.0, move |signals| {
             let came = signals.wait();
             drop(signals);
             if came.is_ok() {
                 state.stop();
+            }
+        })
+    }
+}
+
+impl OnSignals {
+    /// Restarts the program on each of them, until what this returns is dropped.
+    pub(super) fn restart(self, mode: Mode) -> io::Result<Watching> {
+        watch(mode, self.0, |signals| {
+            while signals.wait().is_ok() {
+                restart::by_signal();
             }
         })
     }

@@ -183,6 +183,15 @@ impl Default for Waiters {
 }
 
 impl Hub {
+    /// This worker hears no more of `fd`, for which nobody waits here.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
+        if let Some(slot) = self.descriptors.borrow_mut().slots.get_mut(fd.as_raw_fd() as usize) {
+            slot.source = 0;
+        }
+        self.driver.borrow_mut().forget(fd);
+    }
+
     /// Parks the running fiber until `fd` may be ready; may return for no reason. Several fibers may wait for the
     /// same descriptor: all are woken, each tries again.
     pub(crate) fn wait_for(

@@ -478,6 +478,18 @@ pub(crate) fn accept(
     Ok((Descriptor::new(fd), addr))
 }
 
+/// A connection that came to a listener before it was retired, if there is one left.
+///
+/// The kernel may have told this worker of it and nobody else, and others go on with the listener. So first the worker
+/// gives up hearing of it, and then takes what it may have been told.
+pub(crate) fn accept_left(d: &Descriptor) -> Option<(Descriptor, Option<SocketAddrAny>)> {
+    if let Some((hub, _)) = hub::here_green() {
+        hub.forget(d.as_fd());
+    }
+    let (fd, addr) = message::accept(d.as_fd()).ok()?;
+    Some((Descriptor::new(fd), addr))
+}
+
 /// As [`accept`] without a deadline, for an OS thread that is to be woken when `bell` becomes readable.
 pub(crate) fn accept_or(
     d: &Descriptor,

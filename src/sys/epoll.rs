@@ -110,6 +110,13 @@ impl Epoll {
         }
     }
 
+    /// Takes `fd` out. Closing the number does not do that as long as another process has the same open file.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) {
+        // OK to ignore: the only failure is that it was not there.
+        let _ = epoll::delete(&self.fd, fd);
+    }
+
     /// Waits for events up to `timeout` (`None`: for ever) and hands each to `each`. A signal ends the wait early.
     pub(crate) fn wait(
         &self,

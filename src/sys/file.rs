@@ -214,6 +214,16 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     ) || absent.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// Sets the mode bits of an open file; of a socket, those of the file that `bind` will make, less the umask.
+pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+}
+
+/// Locks an open file or folder for this open file alone (flock(2)), until it is closed. `WouldBlock` if somebody has it.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(fs::flock(fd, fs::FlockOperation::NonBlockingLockExclusive)?)
+}
+
 /// Whether descriptors or memory have run out.
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];

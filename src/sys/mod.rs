@@ -18,6 +18,8 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
+#[cfg(feature = "http")]
+pub(crate) mod passing;
 pub(crate) mod signal;
 pub(crate) mod socket;
 
