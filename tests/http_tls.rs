@@ -5,6 +5,7 @@
 mod http_support;
 mod support;
 mod tls_support;
+mod ws_support;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_support::{body_of, eventually, get, get_once};
+use sward::http::ws::Message;
 use sward::http::{
-    Config, Error, Event, Mode, Request, Response, Router, ServeDir, Sse, StatusCode,
+    Config, Error, Event, Mode, Request, Response, Router, ServeDir, Sse, StatusCode, WebSocket,
 };
 use tls_support::{Client, Wishes, client_config, server_tls, start};
 
@@ -33,6 +35,7 @@ in_each_mode! {
     graceful_stop
     a_client_that_vanishes
     a_key_update
+    websockets
 }
 
 fn app() -> Router {
@@ -261,9 +264,12 @@ fn events(mode: Mode) {
     // The heartbeat is another thread's.
     let text = client.until("\r\n:\n\n\r\n");
     assert!(!text.contains("data"), "{text}");
+    let mut events = String::new();
     for n in 0..5 {
-        let text = client.until("\n\n");
-        assert!(n == 0 || text.ends_with(&format!("data: {n}\n\n")), "{text}");
+        let wanted = format!("data: {n}\n\n");
+        while !events.contains(&wanted) {
+            events += &client.until("\n\n");
+        }
     }
 }
 
@@ -317,6 +323,96 @@ fn a_client_that_vanishes(mode: Mode) {
     }
     eventually("all connections are closed", || server.handle.connections() == 0);
     assert_eq!(server.client().get("/"), "hello");
+}
+
+/// The halves of it on two green threads, or on a green and an OS thread; much at once, both ways.
+fn websockets(mode: Mode) {
+    support::alarm();
+    let app = Router::new().get("/echo", |req: &mut Request| {
+        WebSocket::upgrade(req, |ws: &mut WebSocket| {
+            let (mut reader, writer) = ws.split();
+            let (messages, echoes) = sward::sync::mpsc::channel::<Message>();
+            sward::thread::scope(|s| {
+                s.spawn(move || -> std::io::Result<()> {
+                    while let Ok(message) = echoes.recv() {
+                        writer.send(message)?;
+                    }
+                    writer.close(1000, "that is all")
+                });
+                while let Some(message) = reader.read()? {
+                    if message.as_bytes() == b"end" {
+                        break;
+                    }
+                    if messages.send(message).is_err() {
+                        break;
+                    }
+                }
+                drop(messages);
+                while reader.read()?.is_some() {}
+                Ok(())
+            })
+        })
+    });
+    let server = start(mode, server_tls(), Config::default(), app);
+    let mut client = server.client();
+    client.send(ws_support::handshake("/echo", ""));
+    client.until("\r\n\r\n");
+    let sizes = [1, 100, 125, 126, 5000, 20_000, 70_000, 0, 300_000];
+    // Sent and received at the same time, with pings in between, which the reading half answers.
+    let mut sent = Vec::new();
+    for round in 0..20 {
+        for size in sizes {
+            sent.extend(ws_support::frame(0x81, pattern(size)));
+        }
+        sent.extend(ws_support::frame(0x89, format!("ping {round}")));
+        if round % 5 == 0 {
+            client.0.conn.refresh_traffic_keys().unwrap();
+        }
+        let mut out = std::mem::take(&mut sent);
+        // As much as is due back in this round, so that neither side's buffers have to take it all.
+        client.send(&out);
+        out.clear();
+        let mut pongs = 0;
+        let mut texts = Vec::new();
+        while pongs < 1 || texts.len() < sizes.len() {
+            match frame(&mut client) {
+                (0x81, payload) => texts.push(payload.len()),
+                (0x8a, payload) => {
+                    assert_eq!(payload, format!("ping {round}").into_bytes());
+                    pongs += 1;
+                }
+                (other, _) => panic!("a frame that begins with {other:#x}"),
+            }
+        }
+        assert_eq!(texts, sizes);
+    }
+    client.send(ws_support::frame(0x81, "end"));
+    assert_eq!(frame(&mut client), (0x88, [&[3, 232][..], b"that is all"].concat()));
+    client.send(ws_support::close(1000));
+    // The end is said.
+    assert_eq!(client.rest(), "");
+}
+
+/// A frame of the server's: its first byte and its payload.
+fn frame(client: &mut Client) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    client.0.read_exact(&mut head).unwrap();
+    let len = match head[1] {
+        126 => {
+            let mut len = [0; 2];
+            client.0.read_exact(&mut len).unwrap();
+            u64::from(u16::from_be_bytes(len))
+        }
+        127 => {
+            let mut len = [0; 8];
+            client.0.read_exact(&mut len).unwrap();
+            u64::from_be_bytes(len)
+        }
+        len => u64::from(len),
+    };
+    let mut payload = vec![0; len as usize];
+    client.0.read_exact(&mut payload).unwrap();
+    (head[0], payload)
 }
 
 /// The client changes its keys and wants ours to be changed.

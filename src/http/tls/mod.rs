@@ -7,6 +7,7 @@ mod client;
 mod handshake;
 mod over;
 mod pem;
+mod records;
 mod resolve;
 mod session;
 
