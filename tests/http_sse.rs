@@ -23,12 +23,15 @@ fn found(kind: &str, data: &str, id: &str) -> Found {
     Found { kind: kind.into(), data: data.into(), id: id.into() }
 }
 
-/// The reader itself, rule by rule: bytes of a stream, the events in it, and the reconnection time at its end.
+/// What it is, bytes of a stream, the events in it, and the reconnection time at its end.
+type Rule<'r> = (&'r str, &'r [u8], Vec<Found>, Option<u64>);
+
+/// The reader itself, rule by rule.
 #[test]
 fn the_reader_keeps_the_rules() {
     let message = |data: &str| found("message", data, "");
     let long = "x".repeat(5000);
-    let rules: &[(&str, &[u8], Vec<Found>, Option<u64>)] = &[
+    let rules: &[Rule] = &[
         ("nothing", b"", vec![], None),
         ("an event", b"data: a\n\n", vec![message("a")], None),
         (
