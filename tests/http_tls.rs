@@ -284,6 +284,10 @@ fn what_the_client_said(mode: Mode) {
         assert_eq!(client.get("/who"), said);
         assert_eq!(client.get("/who"), said);
     }
+    // Who is told to speak no more than 1.0 may offer no more.
+    let config = client_config(&Wishes { alpn: &[b"http/1.0"], ..Wishes::default() });
+    let said = server.client_by(&config, "localhost").get("/who");
+    assert_eq!(said, r#"true Some("localhost") Some("http/1.0") TLSv1.3"#);
     // By address there is no name to ask for.
     let mut client = server.client_by(&client_config(&Wishes::default()), "127.0.0.1");
     assert_eq!(client.get("/who"), "true None None TLSv1.3");

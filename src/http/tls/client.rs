@@ -30,7 +30,7 @@ impl TlsClient {
         self.server_name.as_deref()
     }
 
-    /// The protocol that was agreed on by ALPN: `http/1.1`, or `None` if the client offered none.
+    /// The protocol that was agreed on by ALPN: `http/1.1`, `http/1.0`, or `None` if the client offered none.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref().and_then(|name| std::str::from_utf8(name).ok())
     }

@@ -66,7 +66,8 @@ use crate::{blocking, thread};
 /// key and 1 ms with RSA of 2048 bits, so prefer ECDSA.
 ///
 /// Clients may resume sessions by tickets (their keys change every six hours); early data is not taken, as it can be
-/// replayed. A client that offers protocols by ALPN but not `http/1.1` is refused, as the standard wants.
+/// replayed. A client that offers protocols by ALPN but neither `http/1.1` nor `http/1.0` is refused, as the
+/// standard wants.
 #[derive(Clone)]
 pub struct Tls(Arc<Shared>);
 
@@ -183,7 +184,8 @@ impl Tls {
 
     /// All that rustls can do: your own choice of versions, cipher suites, verifiers, another provider of cryptography.
     ///
-    /// Two things are set whatever you say: early data is off, and an empty list of ALPN protocols becomes `http/1.1`.
+    /// Two things are set whatever you say: early data is off, and an empty list of ALPN protocols becomes `http/1.1`
+    /// and `http/1.0`.
     pub fn from_config(config: Arc<ServerConfig>) -> Tls {
         Tls(Arc::new(Shared { plan: Plan::Given, current: Lock::new(prepared(config)) }))
     }
@@ -319,7 +321,8 @@ fn prepared(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
 
 fn prepare(config: &mut ServerConfig) {
     if config.alpn_protocols.is_empty() {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // The second is what curl offers when it is to speak no more than that.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     }
     config.max_early_data_size = 0;
     config.cert_resolver = Arc::new(Noting(config.cert_resolver.clone()));
