@@ -47,6 +47,8 @@ impl Browser {
             "disable-background-networking",
             "disable-component-update",
             "disable-sync",
+            // The certificates of the tests are nobody's business but theirs.
+            "ignore-certificate-errors",
             "window-size=1280,800",
         ]
         .map(str::to_owned)

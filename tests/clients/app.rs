@@ -2,15 +2,16 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sward::http::middleware::Compression;
 use sward::http::{
-    BodyWriter, Config, Error, Event, Html, Json, Mode, Request, Response, Router, ServeFile, Sse,
-    SseWriter, StatusCode, WebSocket,
+    BodyWriter, Config, Error, Event, Html, Json, Mode, Request, Response, Router, ServeFile,
+    Server, Sse, SseWriter, StatusCode, Tls, WebSocket,
 };
 
-use crate::http_support::{Running, start};
+use crate::http_support::{Running, run};
 
 /// Length of the big body, both ways.
 pub(crate) const BIG: usize = 8 << 20;
@@ -24,9 +25,25 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
 
-/// Serves it, with `file` at `/file`.
-pub(crate) fn serve(mode: Mode, file: &Path) -> Running {
-    start(mode, Config::default(), app(file))
+/// A file of `tests/tls`: `authority.pem` is whom clients must trust.
+pub(crate) fn tls_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
+}
+
+/// Serves it, with `file` at `/file`, over TLS or without. The address as clients want it is there too.
+pub(crate) fn serve(mode: Mode, tls: bool, file: &Path) -> (Running, String) {
+    // Clients that open many connections at once may be slow on a busy machine.
+    let mut config = Config::default();
+    config.header_timeout = Duration::from_secs(60);
+    config.tls_handshake_timeout = Duration::from_secs(60);
+    let mut server = Server::bind("127.0.0.1:0").unwrap().mode(mode).config(config);
+    if tls {
+        let own = Tls::from_pem_files(tls_file("server.pem"), tls_file("server.key")).unwrap();
+        server = server.tls(own);
+    }
+    let server = run(server, app(file));
+    let base = format!("http{}://{}", if tls { "s" } else { "" }, server.addr);
+    (server, base)
 }
 
 fn app(file: &Path) -> Router {
@@ -49,7 +66,7 @@ fn app(file: &Path) -> Router {
                 for n in 0..5 {
                     writeln!(w, "piece {n}")?;
                     w.flush()?;
-                    sward::thread::sleep(std::time::Duration::from_millis(100));
+                    sward::thread::sleep(Duration::from_millis(100));
                 }
                 Ok(())
             })
@@ -125,7 +142,7 @@ fn in_pieces(bytes: Vec<u8>) -> Response {
 fn events(req: &mut Request) -> Sse {
     let last: u64 = req.header("Last-Event-ID").and_then(|id| id.parse().ok()).unwrap_or(0);
     Sse::new(move |tx: &mut SseWriter| {
-        tx.retry(std::time::Duration::from_millis(100))?;
+        tx.retry(Duration::from_millis(100))?;
         for id in last + 1..=last + 3 {
             tx.send(&Event::data(format!("event {id}\nin two lines")).id(id.to_string()))?;
         }

@@ -2,7 +2,7 @@
 //! of them may complain. They need these programs, so they are run by hand and by the checks that have them:
 //! `cargo test --test clients -- --ignored`. A browser is in `tests/browser`.
 //!
-//! Each client is given a [`Target`]: over TLS it is the same list, with a certificate to trust.
+//! Each client is given a [`Target`]: in green mode and with OS threads, and over TLS the same again.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 mod app;
@@ -21,7 +21,7 @@ use sward::http::Mode;
 
 /// A server for clients to try.
 pub(crate) struct Target {
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or `https`.
     pub(crate) base: String,
     /// Whom to trust, if the base is `https`.
     pub(crate) ca: Option<PathBuf>,
@@ -34,13 +34,13 @@ pub(crate) struct Target {
 pub(crate) const FILE: usize = 300_007;
 
 impl Target {
-    fn new(mode: Mode, name: &str) -> Target {
-        support::alarm_after(Duration::from_secs(240));
+    fn new(mode: Mode, tls: bool, name: &str) -> Target {
+        support::alarm_after(Duration::from_secs(400));
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.bin"));
         std::fs::write(&file, app::pattern(FILE)).unwrap();
-        let server = app::serve(mode, &file);
-        let base = format!("http://{}", server.addr);
-        Target { base, ca: None, file, server }
+        let (server, base) = app::serve(mode, tls, &file);
+        println!("{name}: {base}");
+        Target { base, ca: tls.then(|| app::tls_file("authority.pem")), file, server }
     }
 
     /// Runs a client, and shows what it says if it complains. All its connections must end with it.
@@ -65,10 +65,13 @@ impl Target {
     }
 }
 
-/// The same test in green mode and with OS threads; the place for further kinds of server, such as one with TLS.
+/// The same test against each kind of server.
 fn each(name: &str, test: impl Fn(&Target)) {
-    for mode in [Mode::Green, Mode::Threads] {
-        test(&Target::new(mode, &format!("{name}-{mode}")));
+    for (mode, tls) in
+        [(Mode::Green, false), (Mode::Threads, false), (Mode::Green, true), (Mode::Threads, true)]
+    {
+        let protocol = if tls { "https" } else { "http" };
+        test(&Target::new(mode, tls, &format!("{name}-{mode}-{protocol}")));
     }
 }
 

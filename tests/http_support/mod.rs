@@ -32,7 +32,11 @@ pub(crate) struct Running {
 
 /// Starts a server with a runtime of its own, of two workers.
 pub(crate) fn start(mode: Mode, config: Config, app: impl Handler) -> Running {
-    let server = Server::bind("127.0.0.1:0").unwrap().mode(mode).config(config);
+    run(Server::bind("127.0.0.1:0").unwrap().mode(mode).config(config), app)
+}
+
+/// The same for a server that is more than its mode and its limits.
+pub(crate) fn run(server: Server, app: impl Handler) -> Running {
     let (addr, handle) = (server.local_addr().unwrap(), server.handle());
     let serve = move || sward::Builder::new().workers(2).run(move || server.serve(app));
     Running { addr, handle, thread: Some(std::thread::spawn(serve)) }
