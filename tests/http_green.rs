@@ -7,7 +7,7 @@ mod support;
 use std::io::Write;
 use std::time::Duration;
 
-use http_support::{Client, Running, body_of, eventually, get, get_once, start};
+use http_support::{Client, Running, body_of, eventually, get, get_once, start, status_of};
 use sward::http::{BodyWriter, Config, Event, Mode, Request, Response, Router, Sse, SseWriter};
 
 fn serve() -> Running {
@@ -18,6 +18,7 @@ fn serve() -> Running {
             sward::thread::sleep(Duration::from_millis(300));
             "slept"
         })
+        .post("/bytes", |req: &mut Request| req.bytes().map(|bytes| bytes.len().to_string()))
         .get("/endless", |_: &mut Request| {
             Response::stream(|w: &mut BodyWriter| {
                 loop {
@@ -78,6 +79,27 @@ fn idle_connections_hold_no_green_thread() {
     drop((silent, between));
     eventually("one connection", || server.handle.connections() == 1);
     assert_eq!(green_threads(&mut asking), before);
+}
+
+/// What fills the server's buffer to its last byte, or was read straight into the handler's, says nothing about what is
+/// behind it, and no event will: it came with the first one.
+#[test]
+fn what_is_behind_a_full_buffer_is_served() {
+    let server = serve();
+    let request = format!("{:-<60}\r\n\r\n", "GET /none HTTP/1.1\r\nHost: h");
+    assert_eq!(request.len(), 64);
+    let mut client = server.client();
+    client.send(request.repeat(400));
+    for _ in 0..400 {
+        assert_eq!(status_of(&client.response().0), "404");
+    }
+    let mut client = server.client();
+    let post = "POST /bytes HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n".to_string();
+    client.send((post + &"x".repeat(40_000) + &request).repeat(4));
+    for _ in 0..4 {
+        assert_eq!(client.response().1, "40000");
+        assert_eq!(status_of(&client.response().0), "404");
+    }
 }
 
 /// A head that comes in pieces, and a refused client that still sends, cost no stack.

@@ -5,6 +5,9 @@
 
 use std::cell::RefCell;
 
+/// Size of the buffer that a request is received into, at first. A handler that waits holds it, and most requests fit.
+const HEAD: usize = 2 << 10;
+
 /// Size of a fresh input buffer. One `recv` takes up to this much.
 const INPUT: usize = 8 << 10;
 
@@ -22,6 +25,7 @@ const KEEP: usize = 64 << 10;
 const MOST: usize = 64;
 
 struct Pool {
+    heads: Vec<Vec<u8>>,
     inputs: Vec<Vec<u8>>,
     outputs: Vec<Vec<u8>>,
     #[cfg(feature = "tls")]
@@ -31,6 +35,7 @@ struct Pool {
 thread_local! {
     static POOL: RefCell<Pool> = const {
         RefCell::new(Pool {
+            heads: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             #[cfg(feature = "tls")]
@@ -39,14 +44,32 @@ thread_local! {
     };
 }
 
+/// An input buffer for the beginning of a request, as small as will do.
+pub(crate) fn head() -> Vec<u8> {
+    POOL.with_borrow_mut(|pool| pool.heads.pop()).unwrap_or_else(|| vec![0; HEAD])
+}
+
 /// An input buffer: all of its length may be received into; what is in it means nothing.
 pub(crate) fn input() -> Vec<u8> {
     POOL.with_borrow_mut(|pool| pool.inputs.pop()).unwrap_or_else(|| vec![0; INPUT])
 }
 
-/// Takes an input buffer back.
+/// A larger one with the same bytes.
+pub(crate) fn larger(buffer: Vec<u8>) -> Vec<u8> {
+    let mut larger = match buffer.len() {
+        ..INPUT => input(),
+        len => vec![0; len * 2],
+    };
+    larger[..buffer.len()].copy_from_slice(&buffer);
+    give_input(buffer);
+    larger
+}
+
+/// Takes an input buffer of either kind back.
 pub(crate) fn give_input(buffer: Vec<u8>) {
-    if (INPUT..=KEEP).contains(&buffer.len()) {
+    if buffer.len() == HEAD {
+        keep(buffer, |pool| &mut pool.heads);
+    } else if (INPUT..=KEEP).contains(&buffer.len()) {
         keep(buffer, |pool| &mut pool.inputs);
     }
 }

@@ -78,10 +78,10 @@ pub(crate) fn turn(
         app,
         link,
         peer,
-        input: buffer::input(),
+        input: buffer::head(),
         start: 0,
         end: 0,
-        out: buffer::output(),
+        out: Vec::new(),
         now: None,
     };
     let next = turn.run(deadline, begun);
@@ -218,12 +218,11 @@ impl Turn<'_> {
                         }
                         continue;
                     }
-                    return if self.flush().is_ok() { After::Idle } else { After::Close };
+                    if let Err(after) = self.end_of_input() {
+                        return after;
+                    }
                 }
                 Ok(Step::Partial) => {
-                    if self.flush().is_err() {
-                        return After::Close;
-                    }
                     if let Err(after) = self.await_line(&mut deadline) {
                         return after;
                     }
@@ -233,8 +232,12 @@ impl Turn<'_> {
                     match self.stream(producer, head_first, exchange) {
                         Ok(()) if !exchange.keep_alive && linger => return After::Linger,
                         Ok(()) if !exchange.keep_alive => return After::Close,
-                        Ok(()) if self.start == self.end => return After::Idle,
-                        Ok(()) => {}
+                        Ok(()) if self.start < self.end => {}
+                        Ok(()) => {
+                            if let Err(after) = self.end_of_input() {
+                                return after;
+                            }
+                        }
                         Err(after) => return after,
                     }
                 }
@@ -252,6 +255,24 @@ impl Turn<'_> {
         }
     }
 
+    /// All that was received is used. Looks whether there is more that no event will announce; if not, what was
+    /// answered goes out, and so ends the turn: `Err`.
+    fn end_of_input(&mut self) -> Result<(), After> {
+        if self.link.may_have_more() {
+            match self.fill(None) {
+                Ok(Some(1..)) => return Ok(()),
+                Ok(None) => {}
+                Ok(Some(0)) => {
+                    // No more is to come, but the client may still wait for its answers.
+                    drop(self.flush());
+                    return Err(After::Close);
+                }
+                Err(_) => return Err(After::Close),
+            }
+        }
+        Err(if self.flush().is_ok() { After::Idle } else { After::Close })
+    }
+
     /// Receives until there is a further line to parse, so that a head that comes byte by byte is not parsed from
     /// its start for each of them. Sets the head's deadline if it has none yet. `Err`: how the turn ends.
     fn await_line(&mut self, deadline: &mut Option<Instant>) -> Result<(), After> {
@@ -260,10 +281,20 @@ impl Turn<'_> {
             *deadline = Link::after(config.header_timeout);
         }
         loop {
+            // Nothing is waited for before the client has its answers. What is here already is not waited for.
+            if !self.link.may_have_more() && self.flush().is_err() {
+                return Err(After::Close);
+            }
             let n = match self.fill(*deadline) {
-                Ok(Some(0)) => return Err(After::Close),
+                Ok(Some(0)) => {
+                    drop(self.flush());
+                    return Err(After::Close);
+                }
                 Ok(Some(n)) => n,
-                Ok(None) => return Err(After::Head(*deadline)),
+                Ok(None) => {
+                    let sent = self.flush().is_ok();
+                    return Err(if sent { After::Head(*deadline) } else { After::Close });
+                }
                 Err(error) if error.kind() == ErrorKind::TimedOut => {
                     return Err(self.refuse(SLOW_HEAD));
                 }
@@ -286,7 +317,7 @@ impl Turn<'_> {
                 self.input.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
             } else {
-                self.input.resize(self.input.len() * 2, 0);
+                self.input = buffer::larger(std::mem::take(&mut self.input));
             }
         }
         let n = self.link.recv_head(&mut self.input[self.end..], deadline)?;
@@ -353,6 +384,10 @@ impl Turn<'_> {
             && !context.state.stopping.load(Ordering::Relaxed);
         let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
         let now = *self.now.get_or_insert_with(Instant::now);
+        // Only now: a handler that waits holds none.
+        if body.out().capacity() == 0 {
+            *body.out() = buffer::output();
+        }
         let is_long = response.body.len().is_some_and(|len| len > COPY as u64);
         let stream = write_response(body.out(), self.link, response, exchange, now)?;
         if is_long {
@@ -422,7 +457,7 @@ impl Turn<'_> {
             Ok(Err(_)) => Err(self.fail()),
         };
         if self.input.is_empty() {
-            self.input = buffer::input();
+            self.input = buffer::head();
         }
         ended
     }

@@ -35,6 +35,8 @@ pub(crate) struct Link<'c> {
     holder: Holder<'c>,
     /// What goes over the socket is encrypted by this.
     pub(crate) tls: Option<&'c Session>,
+    /// The last call that received took all that there was.
+    drained: AtomicBool,
     /// How well the client sends, and how well it takes.
     incoming: Pace,
     outgoing: Pace,
@@ -62,7 +64,9 @@ impl<'c> Link<'c> {
     ) -> Link<'c> {
         let config = &context.config;
         let (incoming, outgoing) = (Pace::default(), Pace::default());
-        Link { socket, config, cut: &context.state.cut, holder, tls: None, incoming, outgoing }
+        let drained = AtomicBool::new(false);
+        let cut = &context.state.cut;
+        Link { socket, config, cut, holder, tls: None, drained, incoming, outgoing }
     }
 
     /// The same over TLS, if there is a session.
@@ -89,7 +93,8 @@ impl<'c> Link<'c> {
     pub(crate) fn recv(&self, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
         self.check()?;
         match self.tls {
-            None => sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline),
+            None => sys_io::recv(self.socket, buf, RecvFlags::empty(), deadline)
+                .inspect(|n| self.received(*n, buf.len())),
             Some(session) => self.recv_tls(session, buf, deadline),
         }
         .map_err(timed_out)
@@ -142,9 +147,24 @@ impl<'c> Link<'c> {
 
     fn try_recv(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         match sys::message::recv(self.socket.as_fd(), buf, RecvFlags::DONTWAIT) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            received => received.map(Some),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.received(0, buf.len());
+                Ok(None)
+            }
+            received => received.inspect(|n| self.received(*n, buf.len())).map(Some),
         }
+    }
+
+    /// `n` bytes came where there was room for `room`.
+    #[inline]
+    pub(crate) fn received(&self, n: usize, room: usize) {
+        self.drained.store(n < room, Ordering::Relaxed);
+    }
+
+    /// Whether there may be something to read that no event will announce, since it came with what was read already; and
+    /// whether the turn is to look, rather than to wait.
+    pub(crate) fn may_have_more(&self) -> bool {
+        matches!(self.holder, Holder::Turn) && !self.drained.load(Ordering::Relaxed)
     }
 
     /// A request begins: what the client did before does not count.

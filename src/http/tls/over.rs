@@ -27,6 +27,7 @@ impl Link<'_> {
                 return Ok(n);
             }
             let (received, n) = sys_io::recv_by(self.socket(), deadline, receive)?;
+            self.received(n, received.len());
             if let Some(n) = self.decrypt(session, received, n, buf)? {
                 return Ok(n);
             }
@@ -46,9 +47,13 @@ impl Link<'_> {
                 return Ok(Some(n));
             }
             let (received, n) = match receive(self.socket().as_fd(), RecvFlags::DONTWAIT) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.received(0, 1);
+                    return Ok(None);
+                }
                 received => received?,
             };
+            self.received(n, received.len());
             if let Some(n) = self.decrypt(session, received, n, buf)? {
                 return Ok(Some(n));
             }
