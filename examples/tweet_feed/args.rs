@@ -21,7 +21,8 @@ Where posts come from:
   --source mastodon:HOST  a Mastodon server's public stream; the token is in MASTODON_TOKEN,
                           one --track word reads that hashtag, several filter
                           (HOST may be an http:// address: the simulator speaks it too)
-  --source bluesky        comes with the issue that brings WebSocket
+  --source bluesky        every public post on Bluesky, no account needed; --track keeps those
+                          with these words; bluesky:ws://HOST/subscribe asks another server
   --track WORDS           commas separate alternatives, all words of one must occur:
                           --track 'green threads,tea'
   --rate N                posts per second of sim (default 2) and file
@@ -50,6 +51,8 @@ pub(crate) enum Source {
     File(String),
     X,
     Mastodon(String),
+    /// A server's address; without one the public ones.
+    Bluesky(Option<String>),
 }
 
 impl Source {
@@ -60,6 +63,7 @@ impl Source {
             Source::File(_) => "file",
             Source::X => "x",
             Source::Mastodon(_) => "mastodon",
+            Source::Bluesky(_) => "bluesky",
         }
     }
 }
@@ -148,10 +152,13 @@ fn source(text: &str) -> Result<Source, String> {
         Some(("mastodon", host)) if !host.is_empty() => Ok(Source::Mastodon(host.into())),
         None if text == "sim" => Ok(Source::Sim),
         None if text == "x" => Ok(Source::X),
-        None if text == "bluesky" => Err("--source bluesky needs WebSocket, which comes with the \
-             HTTP and WebSocket issue; until then use sim, file:PATH, x or mastodon:HOST"
-            .into()),
-        _ => Err(format!("--source {text}: use sim, file:PATH, x or mastodon:HOST")),
+        None if text == "bluesky" => Ok(Source::Bluesky(None)),
+        Some(("bluesky", url)) if url.starts_with("ws://") || url.starts_with("wss://") => {
+            Ok(Source::Bluesky(Some(url.into())))
+        }
+        _ => Err(format!(
+            "--source {text}: use sim, file:PATH, x, mastodon:HOST, bluesky or bluesky:wss://HOST/subscribe"
+        )),
     }
 }
 
@@ -195,6 +202,10 @@ mod tests {
         assert_eq!((options.addr.as_str(), options.mode), ("[::1]:0", Mode::Pool(64)));
         assert_eq!((options.rate, options.track.len()), (Some(0.5), 2));
         assert_eq!(parsed("--mode green --help"), Ok(None));
+        let bluesky = |line| parsed(line).unwrap().unwrap().source;
+        assert_eq!(bluesky("--source bluesky"), Source::Bluesky(None));
+        let url = "ws://127.0.0.1:7/subscribe";
+        assert_eq!(bluesky(&format!("--source bluesky:{url}")), Source::Bluesky(Some(url.into())));
     }
 
     #[test]
@@ -206,7 +217,7 @@ mod tests {
             ("--workers 0", "from 1"),
             ("--rate -1", "above 0"),
             ("--rate nan", "above 0"),
-            ("--source bluesky", "WebSocket"),
+            ("--source bluesky:https://host", "bluesky:wss://"),
             ("--source file:", "file:PATH"),
             ("--source x", "--track"),
         ] {

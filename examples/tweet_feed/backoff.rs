@@ -34,6 +34,11 @@ impl Policy {
         Policy::with_stall(Duration::from_secs(30))
     }
 
+    /// Jetstream is never silent for long, and answers pings.
+    pub(crate) fn bluesky() -> Policy {
+        Policy::with_stall(Duration::from_secs(30))
+    }
+
     fn with_stall(stall: Duration) -> Policy {
         Policy {
             stall,

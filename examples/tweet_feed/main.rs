@@ -45,6 +45,7 @@ use args::{Options, Source};
 use backoff::Policy;
 use feed::Feed;
 use sim::{Sim, SimConfig};
+use source::bluesky::Jetstream;
 use source::mastodon::Mastodon;
 use source::x::XStream;
 
@@ -90,6 +91,7 @@ enum Input {
     File(File),
     X(String),
     Mastodon(String, String),
+    Bluesky(Option<String>),
 }
 
 impl Input {
@@ -102,6 +104,7 @@ impl Input {
             Source::Sim => Input::Sim,
             Source::X => Input::X(token("X_BEARER_TOKEN")?),
             Source::Mastodon(host) => Input::Mastodon(host.clone(), token("MASTODON_TOKEN")?),
+            Source::Bluesky(server) => Input::Bluesky(server.clone()),
             Source::File(path) => {
                 let file = File::open(path).map_err(|e| format!("--source file:{path}: {e}"))?;
                 Input::File(file)
@@ -204,8 +207,8 @@ fn start_reader(
 ) -> io::Result<()> {
     let (mode, options) = (options.mode, options.clone());
     let read = move || {
-        let (x, mastodon) = (Policy::x(), Policy::mastodon());
-        let (x, mastodon) = (x.scaled(options.time_scale), mastodon.scaled(options.time_scale));
+        let [x, mastodon, bluesky] = [Policy::x(), Policy::mastodon(), Policy::bluesky()]
+            .map(|policy| policy.scaled(options.time_scale));
         match input {
             Input::Sim => {
                 let base = upstream.unwrap_or_default();
@@ -219,6 +222,10 @@ fn start_reader(
             Input::Mastodon(host, token) => {
                 let stream = Mastodon::new(&host, &token, &options.track, mastodon);
                 reader::run(stream, mastodon, &feed);
+            }
+            Input::Bluesky(server) => {
+                let stream = Jetstream::new(server.as_deref(), &options.track, bluesky);
+                reader::run(stream, bluesky, &feed);
             }
             Input::File(file) => match source::file::replay(file, options.rate, &feed) {
                 Ok(count) => eprintln!("tweet_feed: the file is over, {count} posts"),

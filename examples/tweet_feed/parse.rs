@@ -1,4 +1,4 @@
-//! From what the feeds send to a [`Post`]: X's v1.1 and v2 shapes, Mastodon's statuses, tweefee's
+//! From what the feeds send to a [`Post`]: X's v1.1 and v2 shapes, Mastodon's statuses, Bluesky's messages, tweefee's
 //! wire format. Unknown fields and unknown messages are normal and give `None`, never an error.
 //! Not a stream reader: it takes one JSON value at a time. `source/` holds the readers.
 
@@ -90,6 +90,57 @@ pub(crate) fn mastodon(value: &Value, source: &'static str) -> Option<Post> {
         url: text(&status["url"]),
         user: User { full_name, avatar_url: text(&account["avatar"]), handle },
         urls: Vec::new(), // Mastodon writes links out in full, so the page finds them itself
+    })
+}
+
+/// Where Bluesky keeps posts.
+pub(crate) const POSTS: &str = "app.bsky.feed.post";
+
+/// A new post in a message of Bluesky's Jetstream. Its text is plain. Links show shortened in it, and `facets` say, counted
+/// in bytes, where they are and where they lead: here the address takes the place of what is shown, as with X.
+pub(crate) fn jetstream(value: &Value, handle: Option<&str>) -> Option<Post> {
+    let commit = &value["commit"];
+    if commit["operation"] != "create" || commit["collection"] != POSTS {
+        return None;
+    }
+    let did = some_text(&value["did"])?;
+    let rkey = some_text(&commit["rkey"])?;
+    let record = &commit["record"];
+    let shown = record["text"].as_str()?;
+    let mut found: Vec<(usize, usize, &str)> = record["facets"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .filter_map(|facet| {
+            let at = |key: &str| usize::try_from(facet["index"][key].as_u64()?).ok();
+            let link = facet["features"].as_array()?.iter().find_map(|f| f["uri"].as_str())?;
+            let (start, end) = (at("byteStart")?, at("byteEnd")?);
+            shown.get(start..end).filter(|text| !text.is_empty())?;
+            Some((start, end, link))
+        })
+        .collect();
+    found.sort_unstable();
+    let (mut content, mut urls, mut done) = (String::new(), Vec::new(), 0);
+    for (start, end, link) in found {
+        if start >= done {
+            content += &shown[done..start];
+            content += link;
+            let (url, expanded_url) = (link.to_owned(), link.to_owned());
+            urls.push(Link { url, expanded_url, display_url: shown[start..end].to_owned() });
+            done = end;
+        }
+    }
+    content += &shown[done..];
+    let handle = handle.unwrap_or(&did).to_owned();
+    Some(Post {
+        id: format!("{did}/{rkey}"),
+        content,
+        date_ms: date(&record["createdAt"]),
+        source: "bluesky",
+        url: format!("https://bsky.app/profile/{did}/post/{rkey}"),
+        // Who this is beyond the name would be another request for each.
+        user: User { full_name: handle.clone(), avatar_url: String::new(), handle },
+        urls,
     })
 }
 
@@ -196,6 +247,51 @@ mod tests {
         .unwrap();
         assert_eq!(post.content, "green <i>");
         assert_eq!(post.user.full_name, "ada@m.ex");
+    }
+
+    #[test]
+    fn jetstream_shape() {
+        let message = |operation: &str, facets: Value| {
+            json!({"did": "did:plc:abc", "time_us": 1_767_261_600_000_000_i64, "kind": "commit", "commit": {
+                "rev": "3k", "operation": operation, "collection": "app.bsky.feed.post", "rkey": "3kx",
+                "record": {"$type": "app.bsky.feed.post", "text": "thé <b> ex.am/p… &amp; ex.am", "langs": ["en"],
+                    "createdAt": "2026-01-01T10:00:00.000Z", "facets": facets}, "cid": "bafy"}})
+        };
+        let link = |start: usize, end: usize, uri: &str| {
+            json!({"index": {"byteStart": start, "byteEnd": end},
+                "features": [{"$type": "app.bsky.richtext.facet#link", "uri": uri}]})
+        };
+        let facets = json!([
+            link(26, 31, "https://ex.am/"),
+            link(9, 19, "https://ex.am/path?q"),
+            link(10, 12, "https://over.lap/"),
+            link(3, 5, "https://half.of/é"),
+            link(9, 900, "https://too.far/"),
+            link(4, 4, "https://empty/"),
+            {"index": {}, "features": [{"tag": "tea"}]},
+            7
+        ]);
+        let post = jetstream(&message("create", facets), Some("ada.example")).unwrap();
+        assert_eq!(post.content, "thé <b> https://ex.am/path?q &amp; https://ex.am/");
+        assert_eq!(
+            post.urls.iter().map(|u| &*u.display_url).collect::<Vec<_>>(),
+            ["ex.am/p…", "ex.am"]
+        );
+        assert_eq!(
+            (post.id.as_str(), post.user.handle.as_str()),
+            ("did:plc:abc/3kx", "ada.example")
+        );
+        assert_eq!(post.url, "https://bsky.app/profile/did:plc:abc/post/3kx");
+        assert_eq!(post.date_ms, 1_767_261_600_000);
+        assert_eq!(
+            jetstream(&message("create", json!(null)), None).unwrap().user.handle,
+            "did:plc:abc"
+        );
+        assert_eq!(jetstream(&message("update", json!([])), None), None);
+        assert_eq!(jetstream(&message("delete", json!([])), None), None);
+        let mut like = message("create", json!([]));
+        like["commit"]["collection"] = json!("app.bsky.feed.like");
+        assert_eq!(jetstream(&like, None), None);
     }
 
     #[test]

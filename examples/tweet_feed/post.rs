@@ -17,7 +17,7 @@ pub(crate) struct Post {
     pub(crate) content: String,
     /// Milliseconds since 1970, UTC.
     pub(crate) date_ms: i64,
-    /// Where it came from: `sim`, `x`, `mastodon`, `file`, `api`.
+    /// Where it came from: `sim`, `x`, `mastodon`, `bluesky`, `file`, `api`.
     pub(crate) source: &'static str,
     /// The post's own page, or empty.
     pub(crate) url: String,

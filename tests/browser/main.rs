@@ -100,6 +100,8 @@ fn posts_over_a_websocket() {
     page.open(&format!("{}/?transport=ws", app.base));
     wait_until("the first posts", || shown(&page) >= 10);
     wait_until("the live state", || page.run(STATE) == "live");
+    let fine = "return document.querySelector('#fine').textContent";
+    wait_until("its name", || page.run(fine).as_str().unwrap().ends_with("over a WebSocket"));
     let addr = app.addr().to_owned();
     app.kill();
     wait_until("the page to notice", || page.run(STATE) == "waiting");

@@ -260,13 +260,14 @@ document.addEventListener("keydown", (event) => {
 
 // ---- Connection ---------------------------------------------------------------------------------
 
+const SOCKET = new URL(location.href).searchParams.get("transport") === "ws";
 const connection = { source: null, lastId: "", tries: 0, timer: 0, due: 0, name: "connecting" };
 
 function connect() {
   clearTimeout(connection.timer);
   connection.due = 0;
   if (connection.source) connection.source.close();
-  if (new URL(location.href).searchParams.get("transport") === "ws") return connectSocket();
+  if (SOCKET) return connectSocket();
   const query = connection.lastId ? "?last_event_id=" + encodeURIComponent(connection.lastId) : "";
   const source = connection.source = new EventSource("/events" + query);
   source.addEventListener("open", () => { connection.tries = 0; state("live"); poll(); });
@@ -351,7 +352,7 @@ async function poll() {
   }
   $("mode").textContent = `${stats.mode} · ${stats.workers} ${stats.workers === 1 ? "worker" : "workers"}`;
   const each = stats.connections >= 50 && stats.rss_per_connection_bytes > 0 ? `, ${bytes(stats.rss_per_connection_bytes)} each` : "";
-  $("fine").textContent = `${stats.posts_total.toLocaleString("en")} posts so far · ${stats.connections.toLocaleString("en")} ${stats.connections === 1 ? "connection" : "connections"}${each}`;
+  $("fine").textContent = `${stats.posts_total.toLocaleString("en")} posts so far · ${stats.connections.toLocaleString("en")} ${stats.connections === 1 ? "connection" : "connections"}${each} · over ${SOCKET ? "a WebSocket" : "Server-Sent Events"}`;
   draw();
 }
 
@@ -400,7 +401,7 @@ tiles.forEach((tile, i) => {
 
 // ---- Start --------------------------------------------------------------------------------------
 
-const names = { sim: "simulated", x: "X", mastodon: "Mastodon", file: "replay" };
+const names = { sim: "simulated", x: "X", mastodon: "Mastodon", bluesky: "Bluesky", file: "replay" };
 $("source").textContent = names[SOURCE] || SOURCE;
 $("source").dataset.source = SOURCE;
 $("source").title = SOURCE === "sim" ? "These people and posts are made up by a simulator on this machine" : "Where the posts come from";

@@ -12,7 +12,7 @@ use crate::client;
 use crate::parse;
 use crate::post::Post;
 use crate::reader::Upstream;
-use crate::source::{refused, unanswered};
+use crate::source::{refused, unanswered, wanted};
 
 #[derive(Debug)]
 pub(crate) struct Mastodon {
@@ -46,13 +46,6 @@ impl Mastodon {
             data: String::new(),
         }
     }
-
-    /// Several phrases: any of them; several words in one: all of them.
-    fn wanted(&self, post: &Post) -> bool {
-        let text = post.content.to_lowercase();
-        let all = |phrase: &String| phrase.split_whitespace().all(|word| text.contains(word));
-        self.track.is_empty() || self.track.iter().any(all)
-    }
 }
 
 impl Upstream for Mastodon {
@@ -75,7 +68,7 @@ impl Upstream for Mastodon {
                 return Ok(None); // deletes, edits, filters: not for a page that only shows what is new
             }
             let value = serde_json::from_str(&data).map_err(|e| format!("bad status: {e}"))?;
-            return Ok(parse::mastodon(&value, "mastodon").filter(|post| self.wanted(post)));
+            return Ok(parse::mastodon(&value, "mastodon").filter(|post| wanted(&self.track, post)));
         }
         // A line that begins with a colon is a comment, which is what the heartbeat is.
         let (field, value) = line.split_once(':').unwrap_or((line, ""));

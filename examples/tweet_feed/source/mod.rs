@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod bluesky;
 pub(crate) mod file;
 pub(crate) mod mastodon;
 pub(crate) mod x;
@@ -10,6 +11,15 @@ pub(crate) mod x;
 use ureq::http::Response;
 
 use crate::backoff::Failure;
+use crate::post::Post;
+
+/// Whether a post is about what `track`, in lower case, asks for. Several phrases: any of them; several words in one: all of
+/// them. Nothing asked for: everything.
+fn wanted(track: &[String], post: &Post) -> bool {
+    let text = post.content.to_lowercase();
+    let all = |phrase: &String| phrase.split_whitespace().all(|word| text.contains(word));
+    track.is_empty() || track.iter().any(all)
+}
 
 /// What a client that got no answer at all reports.
 fn unanswered(error: ureq::Error) -> Failure {
