@@ -67,6 +67,7 @@ impl<T> Timers<T> {
     pub(crate) fn insert(&mut self, when: u64, value: T) -> Key {
         let slot = if self.free == NONE {
             let slot = u32::try_from(self.slots.len()).expect("fewer than 2^32 deadlines");
+            grow_slowly(&mut self.slots);
             self.slots.push(Slot { generation: 0, at: NONE, value: None });
             slot
         } else {
@@ -77,6 +78,7 @@ impl<T> Timers<T> {
         self.order += 1;
         self.slots[slot as usize].value = Some(value);
         let at = self.heap.len();
+        grow_slowly(&mut self.heap);
         self.heap.push(Entry { when, order: self.order, slot });
         self.slots[slot as usize].at = at as u32;
         self.sift_up(at);
@@ -151,6 +153,13 @@ impl<T> Timers<T> {
             self.swap(at, least);
             at = least;
         }
+    }
+}
+
+/// Makes room for one more by a quarter rather than by doubling: what is not used of a large table is still heap.
+pub(crate) fn grow_slowly<T>(table: &mut Vec<T>) {
+    if table.len() == table.capacity() {
+        table.reserve_exact(64.max(table.len() / 4));
     }
 }
 

@@ -261,6 +261,9 @@ impl<'r> Body<'r> {
 
     /// Skips what is buffered, then what is not, if `wait`.
     pub(crate) fn skip(&mut self, wait: bool) {
+        if self.is_done() {
+            return; // as it is after most requests: no scratch to be cleared
+        }
         self.allowance = SKIP;
         let mut scratch = [0; 512];
         while !self.broken && !self.is_done() && (wait || !self.buffered().is_empty()) {

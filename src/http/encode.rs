@@ -47,9 +47,7 @@ fn may_have_body(status: StatusCode) -> bool {
 pub(crate) fn head(out: &mut Vec<u8>, response: &Response, exchange: Exchange, now: Instant) {
     out.reserve(192 + response.headers.len());
     status_line(out, response.status);
-    out.extend_from_slice(b"Date: ");
-    out.extend_from_slice(&date::at(now));
-    out.extend_from_slice(b"\r\n");
+    date::append(out, now);
     if let Some(content_type) = response.content_type {
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(content_type.as_bytes());
@@ -57,11 +55,7 @@ pub(crate) fn head(out: &mut Vec<u8>, response: &Response, exchange: Exchange, n
     }
     if may_have_body(response.status) {
         match (&response.body, response.body.len()) {
-            (_, Some(len)) => {
-                out.extend_from_slice(b"Content-Length: ");
-                decimal(out, len);
-                out.extend_from_slice(b"\r\n");
-            }
+            (_, Some(len)) => content_length(out, len),
             (Body::Stream { .. }, _) if exchange.is_11 => {
                 out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             }
@@ -89,18 +83,23 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn decimal(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+/// The line as a whole, built from its end and copied at once.
+fn content_length(out: &mut Vec<u8>, mut n: u64) {
+    const NAME: &[u8] = b"Content-Length: ";
+    const END: &[u8] = b"\r\n";
+    let mut line = [0; NAME.len() + 20 + END.len()];
+    let mut at = line.len() - END.len();
+    line[at..].copy_from_slice(END);
     loop {
         at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
+        line[at] = b'0' + (n % 10) as u8;
         n /= 10;
         if n == 0 {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    line[at - NAME.len()..at].copy_from_slice(NAME);
+    out.extend_from_slice(&line[at - NAME.len()..]);
 }
 
 #[cfg(test)]
@@ -116,7 +115,7 @@ mod tests {
         head(&mut out, &response.into_response(), exchange, Instant::now());
         let text = String::from_utf8(out).unwrap();
         let at = text.find("Date: ").unwrap();
-        text[..at].to_string() + &text[at + "Date: \r\n".len() + date::LEN..]
+        text[..at].to_string() + &text[at + date::LEN..]
     }
 
     #[test]
@@ -157,8 +156,8 @@ mod tests {
     fn numbers() {
         for n in [0, 9, 10, 99, 12345, u64::MAX] {
             let mut out = Vec::new();
-            decimal(&mut out, n);
-            assert_eq!(out, n.to_string().as_bytes());
+            content_length(&mut out, n);
+            assert_eq!(out, format!("Content-Length: {n}\r\n").as_bytes());
         }
     }
 }

@@ -48,6 +48,9 @@ impl Response {
         if is("content-type") {
             self.remove_header(name);
         }
+        // Once for the line, and the first time for a few: growing piece by piece costs more than all the rest.
+        let len = name.len() + value.len() + ": \r\n".len();
+        self.headers.reserve(if self.headers.capacity() == 0 { len.max(FIRST) } else { len });
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             self.headers.extend_from_slice(part);
         }
@@ -80,7 +83,8 @@ impl Response {
         if name.eq_ignore_ascii_case("content-type") {
             self.content_type = None;
         }
-        if self.line_headers().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        let is_there = |(known, _): (&str, _)| known.eq_ignore_ascii_case(name);
+        if !self.headers.is_empty() && self.line_headers().any(is_there) {
             let mut left = Vec::with_capacity(self.headers.len());
             for (known, value) in self.line_headers() {
                 if !known.eq_ignore_ascii_case(name) {
@@ -116,8 +120,26 @@ impl Response {
     }
 }
 
+/// Room for the lines that a handler adds, as a rule.
+const FIRST: usize = 128;
+
 fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut b = 0;
+        while b < 128 {
+            table[b] = (b as u8).is_ascii_alphanumeric();
+            b += 1;
+        }
+        let marks = b"!#$%&'*+-.^_`|~";
+        let mut at = 0;
+        while at < marks.len() {
+            table[marks[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    TABLE[usize::from(b)]
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::fiber::state::Waiting;
 use crate::fiber::{Fiber, Wait, Woken};
 use crate::list::List;
 use crate::sys::epoll::Readiness;
+use crate::timer::grow_slowly;
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ impl Descriptors {
     ) -> io::Result<&mut Slot> {
         let at = fd.as_raw_fd() as usize;
         while self.slots.len() <= at {
+            grow_slowly(&mut self.slots);
             self.slots.push(Slot {
                 source: 0,
                 generation: 0,
