@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::{Begun, Context, Next, too_slow, turn};
+use super::detached;
 use super::link::{Holder, LINGER, LINGER_BYTES, Link};
 use super::listener::Listener;
 use super::router::Handler;
@@ -182,6 +183,10 @@ impl Connection {
             Next::Close => {}
             Next::Linger => self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
             Next::Upgrade(upgrade) => self.leave_http(socket, upgrade),
+            Next::Follow(following, chunked) => {
+                let service = self.service.clone();
+                detached::start(*following, socket, service, chunked, Box::new(self));
+            }
         }
     }
 
@@ -265,7 +270,7 @@ impl Connection {
             }
             match turn(context, &**app, &link, self.peer, deadline, None) {
                 Next::Idle | Next::Nothing => {}
-                Next::Close | Next::Linger | Next::Head(_) => break,
+                Next::Close | Next::Linger | Next::Head(_) | Next::Follow(..) => break,
                 Next::Upgrade(upgrade) => {
                     os.set(Waits::Upgraded);
                     upgrade.run(&link, &context.state.stopping);

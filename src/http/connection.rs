@@ -18,6 +18,7 @@ use super::body::Body;
 use super::buffer;
 use super::config::Config;
 use super::encode::{self, Exchange};
+use super::follow::Following;
 use super::head::{self, Parsed, Refused};
 use super::into_response::IntoResponse;
 use super::link::Link;
@@ -43,6 +44,8 @@ pub(crate) enum Next {
     Linger,
     /// It has left HTTP: run this, then close it.
     Upgrade(Upgrade),
+    /// The head is sent; a topic follows ([`Holder::Turn`](super::link::Holder) only), in chunks or not.
+    Follow(Box<Following>, bool),
 }
 
 /// The beginning of a request's head: what a connection keeps, without a stack, while its client dawdles.
@@ -100,6 +103,7 @@ pub(crate) fn turn(
     }
     match next {
         After::Upgrade(_) | After::Head(_) => unreachable!("returned above"),
+        After::Follow(following, chunked) => Next::Follow(following, chunked),
         After::Idle => Next::Idle,
         After::Nothing => Next::Nothing,
         After::Close => Next::Close,
@@ -151,6 +155,8 @@ enum After {
     Abort,
     /// The head of a 101 is sent.
     Upgrade(Takeover),
+    /// The head is sent; a topic follows, in chunks or not.
+    Follow(Box<Following>, bool),
 }
 
 /// What became of one request.
@@ -168,6 +174,8 @@ enum Step {
     Stream { producer: Producer, head_first: bool, exchange: Exchange, linger: bool },
     /// The head of a 101 is in `out`.
     Upgrade(Takeover),
+    /// The head is in `out`; a topic follows, in chunks or not.
+    Follow(Box<Following>, bool),
 }
 
 struct Turn<'t> {
@@ -244,6 +252,10 @@ impl Turn<'_> {
                 Ok(Step::Upgrade(takeover)) => {
                     let sent = self.flush().is_ok();
                     return if sent { After::Upgrade(takeover) } else { After::Close };
+                }
+                Ok(Step::Follow(following, chunked)) => {
+                    let sent = self.flush().is_ok();
+                    return if sent { After::Follow(following, chunked) } else { After::Close };
                 }
                 Ok(Step::Last { linger }) => {
                     let sent = self.flush().is_ok();
@@ -376,10 +388,12 @@ impl Turn<'_> {
         body.skip(false);
         let is_stream = response.body.len().is_none();
         let takeover = response.take_upgrade();
+        let following = response.take_following(self.link.can_detach());
         let keep_alive = head.keep_alive
             && !panicked
             && !response.close
             && body.can_be_skipped()
+            && following.is_none()
             && !(is_stream && (!head.is_11 || !body.is_done()))
             && !context.state.stopping.load(Ordering::Relaxed);
         let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
@@ -410,12 +424,13 @@ impl Turn<'_> {
         if let Some(takeover) = takeover {
             return Ok(Step::Upgrade(takeover));
         }
-        Ok(match stream {
-            Some((producer, head_first)) => {
+        Ok(match (stream, following) {
+            (Some(_), Some(following)) => Step::Follow(following, exchange.is_11),
+            (Some((producer, head_first)), None) => {
                 Step::Stream { producer, head_first, exchange, linger: !finished }
             }
-            None if keep_alive && finished => Step::Done,
-            None => Step::Last { linger: !finished },
+            (None, _) if keep_alive && finished => Step::Done,
+            (None, _) => Step::Last { linger: !finished },
         })
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn head(out: &mut Vec<u8>, response: &Response, exchange: Exchange, n
     if may_have_body(response.status) {
         match (&response.body, response.body.len()) {
             (_, Some(len)) => content_length(out, len),
-            (Body::Stream { .. }, _) if exchange.is_11 => {
+            (Body::Stream { .. } | Body::Follow(_), _) if exchange.is_11 => {
                 out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             }
             _ => {}

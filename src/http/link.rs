@@ -386,9 +386,36 @@ impl<'c> Link<'c> {
         }
     }
 
+    /// The same without a connection's thread.
+    pub(crate) fn try_send_on(socket: &Descriptor, bytes: &[u8]) -> io::Result<usize> {
+        sys::message::send(socket.as_fd(), bytes, SendFlags::DONTWAIT)
+    }
+
+    /// Whether the socket can be handed to whoever sends plain bytes on it, without the connection's thread.
+    pub(crate) fn can_detach(&self) -> bool {
+        matches!(self.holder, Holder::Turn) && self.tls.is_none()
+    }
+
+    /// Wakes whoever waits without a stack for something to read: he finds the end.
+    pub(crate) fn end_reading(socket: &Descriptor) {
+        // OK to ignore the error: then the connection is gone, and he knows.
+        let _ = sys::socket::shutdown(socket.as_fd(), Shutdown::Read);
+    }
+
+    /// The close that comes is a reset.
+    pub(crate) fn reset(socket: &Descriptor) {
+        // OK to ignore: then the socket is gone already.
+        let _ = sys::socket::set_reset_on_close(socket.as_fd());
+    }
+
     /// Ends the connection for whoever uses it: reads find the end, sends fail, and waits for the client end.
     pub(crate) fn hang_up(&self) {
-        sys::message::hang_up(self.socket.as_fd());
+        Link::hang_up_on(self.socket);
+    }
+
+    /// The same without a connection's thread.
+    pub(crate) fn hang_up_on(socket: &Descriptor) {
+        sys::message::hang_up(socket.as_fd());
     }
 
     /// Runs `f`, whose waits end when the client is gone: see [`while_connected`].
@@ -401,8 +428,7 @@ impl<'c> Link<'c> {
         if let Some(session) = self.tls {
             session.break_off();
         }
-        // OK to ignore: then the socket is gone already.
-        let _ = sys::socket::set_reset_on_close(self.socket.as_fd());
+        Link::reset(self.socket);
     }
 }
 

@@ -54,12 +54,14 @@ mod config;
 mod connection;
 mod cookie;
 mod date;
+mod detached;
 mod encode;
 mod error;
 mod event;
 mod fields;
 mod file_body;
 mod files;
+mod follow;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -111,6 +113,7 @@ pub use cookie::{Cookie, SameSite};
 pub use error::{ClientGone, Error};
 pub use event::Event;
 pub use files::{ServeDir, ServeFile};
+pub use follow::{Follow, Lagging};
 pub use into_response::{Html, IntoResponse, Json};
 pub use listener::Listener;
 pub use middleware::{Middleware, Next};

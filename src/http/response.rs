@@ -11,6 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::file_body::FileBody;
+use super::follow::Following;
 use super::stream::BodyWriter;
 use super::upgrade::Upgraded;
 
@@ -66,6 +67,8 @@ pub(crate) enum Body {
         /// Send the head before the producer runs, rather than with what it writes first.
         head_first: bool,
     },
+    /// What is published in a topic, sent without a thread of the connection's own where that is possible.
+    Follow(Box<Following>),
     /// None: the connection leaves HTTP, if the status is 101.
     #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "who upgrades is a feature"))]
     Upgrade(Takeover),
@@ -194,6 +197,10 @@ impl Response {
                 });
                 Body::Stream { producer, head_first }
             }
+            Body::Follow(mut following) => {
+                following.hold(value);
+                Body::Follow(following)
+            }
             Body::Upgrade(takeover) => Body::Upgrade(Box::new(move |upgraded| {
                 let _value = value;
                 takeover(upgraded);
@@ -233,6 +240,25 @@ impl Response {
         }
     }
 
+    /// Takes out what is to be sent without a thread, if that is possible. If not, a thread sends it.
+    pub(crate) fn take_following(&mut self, possible: bool) -> Option<Box<Following>> {
+        match std::mem::replace(&mut self.body, Body::Static(b"")) {
+            Body::Follow(following) if possible => {
+                let producer = Box::new(|_: &mut BodyWriter<'_>| Ok(()));
+                self.body = Body::Stream { producer, head_first: true };
+                Some(following)
+            }
+            Body::Follow(following) => {
+                self.body = Body::Stream { producer: following.producer(), head_first: true };
+                None
+            }
+            body => {
+                self.body = body;
+                None
+            }
+        }
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -246,7 +272,7 @@ impl Body {
             Body::Static(bytes) => Some(bytes),
             Body::Bytes(bytes) => Some(bytes),
             Body::Shared(bytes) => Some(bytes),
-            Body::Stream { .. } => None,
+            Body::Stream { .. } | Body::Follow(_) => None,
             Body::Upgrade(_) => Some(b""),
             Body::File(_) => None,
         }

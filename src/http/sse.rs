@@ -9,9 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::event::{Event, lines_of};
+use super::follow::Follow;
 use super::into_response::IntoResponse;
 use super::response::{Body, Response};
 use super::stream::BodyWriter;
+use crate::pubsub::Topic;
 
 /// A stream of events (`text/event-stream`), written by a closure that may block for as long as it likes.
 ///
@@ -37,7 +39,7 @@ pub struct Sse {
 }
 
 /// The HTML standard's advice.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Sse {
     /// A stream of the events that `producer` sends. When it returns, the stream ends, and browsers
@@ -62,6 +64,11 @@ impl Sse {
             ..Response::new(Default::default())
         };
         Sse { response: response.header("Cache-Control", "no-cache"), heartbeat }
+    }
+
+    /// A stream of what is published in `topic`, which costs no stack while it waits: see [`Follow`].
+    pub fn follow(topic: &Topic) -> Follow {
+        Follow::new(topic)
     }
 
     /// Sets for how long the stream may be silent before a comment is sent, which clients ignore: it keeps proxies on

@@ -2,6 +2,7 @@
 //! The waiting itself is `hub`'s.
 #![forbid(unsafe_code)]
 
+use std::borrow::Borrow;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use crate::fiber::{Start, Woken};
 use crate::hub::{self, Interrupt};
 
 /// Runs `f` on a fresh green thread of this worker once `d` is readable, and holds no stack until then, only the two
-/// (DESIGN.md D4). `f` gets `Ok`, or `TimedOut` at the deadline, or ECANCELED when its group is ended ([`end_idle`]) or
+/// (DESIGN.md D4). `d` is the descriptor, or whatever keeps it. `f` gets `Ok`, or `TimedOut` at the deadline, or ECANCELED when its group is ended ([`end_idle`]) or
 /// the runtime stops.
 ///
 /// Readable means: bytes, the end of the stream or an error came. It may also mean nothing (another thread was
@@ -19,14 +20,15 @@ use crate::hub::{self, Interrupt};
 ///
 /// # Errors
 /// If the descriptor cannot be watched, or the caller is not on a green thread; `d` and `f` are dropped.
-pub(crate) fn start_when_readable<F>(
-    d: Descriptor,
+pub(crate) fn start_when_readable<D, F>(
+    d: D,
     group: usize,
     deadline: Option<Instant>,
     f: F,
 ) -> io::Result<()>
 where
-    F: FnOnce(Descriptor, io::Result<()>) + 'static,
+    D: Borrow<Descriptor> + 'static,
+    F: FnOnce(D, io::Result<()>) + 'static,
 {
     let Some(hub) = hub::here() else {
         return Err(io::Error::new(
@@ -34,20 +36,21 @@ where
             "only a green thread can leave a descriptor to its worker",
         ));
     };
-    d.check_open()?;
-    let token = hub.watch_idle(d.as_fd(), d.source)?;
+    let descriptor: &Descriptor = d.borrow();
+    descriptor.check_open()?;
+    let token = hub.watch_idle(descriptor.as_fd(), descriptor.source)?;
     hub.wait_idle(token, deadline, Box::new(Idle { d, group, f }));
     Ok(())
 }
 
 /// All that is held of what waits without a stack.
-struct Idle<F> {
-    d: Descriptor,
+struct Idle<D, F> {
+    d: D,
     group: usize,
     f: F,
 }
 
-impl<F: FnOnce(Descriptor, io::Result<()>)> Start for Idle<F> {
+impl<D, F: FnOnce(D, io::Result<()>)> Start for Idle<D, F> {
     fn group(&self) -> usize {
         self.group
     }

@@ -18,11 +18,39 @@ use crate::sync::ring::{Cursor, Nothing, Ring, Unread};
 pub struct Subscriber {
     shared: Arc<Shared>,
     cursor: Cursor,
+    /// It is one of the topic's subscribers, rather than the reader for several that count themselves.
+    counted: bool,
 }
 
 impl Subscriber {
     pub(super) fn new(shared: &Arc<Shared>, cursor: Cursor) -> Subscriber {
-        Subscriber { shared: shared.enter(), cursor }
+        Subscriber { shared: shared.enter(), cursor, counted: true }
+    }
+
+    /// A further reader at the same place, who does not count as a subscriber.
+    pub(crate) fn reader(&self) -> Subscriber {
+        let shared = self.shared.clone();
+        Subscriber { cursor: shared.ring.after(self.seen()), shared, counted: false }
+    }
+
+    /// The id of the last message received.
+    pub(crate) fn seen(&self) -> u64 {
+        self.cursor.seen()
+    }
+
+    /// The id of the topic's newest message.
+    pub(crate) fn newest(&self) -> u64 {
+        self.ring().newest()
+    }
+
+    /// Goes on after the message `id`.
+    pub(crate) fn skip_to(&self, id: u64) {
+        self.cursor.skip_to(id);
+    }
+
+    /// Tells topics apart, as long as one of their subscribers is there.
+    pub(crate) fn topic(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
     }
 
     /// The next message, waiting for it if need be.
@@ -79,7 +107,9 @@ impl Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.shared.subscribers.fetch_sub(1, Release);
+        if self.counted {
+            self.shared.subscribers.fetch_sub(1, Release);
+        }
     }
 }
 

@@ -58,6 +58,19 @@ pub(crate) enum Unread {
     Interrupted(Interrupt),
 }
 
+impl Cursor {
+    /// The id of the last message that its reader has seen.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.get()
+    }
+
+    /// Its reader has seen that one, in whatever way, and all before it.
+    pub(crate) fn skip_to(&self, id: u64) {
+        self.seen.set(id);
+        self.late.set(None);
+    }
+}
+
 impl<M> State<M> {
     /// The cursor of somebody who wants all that is kept.
     fn before_oldest(&self) -> u64 {

@@ -178,6 +178,14 @@ fn compress(mut response: Response, built: &'static Built) -> Response {
             }),
             head_first,
         },
+        Body::Follow(following) => Body::Stream {
+            // Compressed for each client anew, by a thread of its own.
+            producer: Box::new(|writer: &mut BodyWriter<'_>| {
+                writer.encode_with((built.stream)());
+                following.producer()(writer)
+            }),
+            head_first: true,
+        },
         Body::File(file) => Body::Stream {
             producer: Box::new(move |writer: &mut BodyWriter<'_>| {
                 writer.encode_with((built.stream)());
