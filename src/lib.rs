@@ -35,7 +35,10 @@
 //!
 //! # Minimum Rust version
 //! 1.88, checked by the manifest; raised only in minor releases.
-
+#![cfg_attr(
+    feature = "full",
+    doc = "\n# To begin with\nThe [`guide`] teaches the HTTP server in ten short chapters."
+)]
 #![cfg_attr(
     test,
     allow(
@@ -85,6 +88,10 @@ pub mod http;
 
 #[cfg(all(feature = "patch", target_os = "linux", target_env = "gnu", not(miri)))]
 pub mod patch;
+
+// In the documentation only, and tested with it.
+#[cfg(all(any(doc, doctest), feature = "full"))]
+pub mod guide;
 
 pub use block_on::block_on;
 pub use blocking::run as blocking;

@@ -37,6 +37,8 @@ const ROWS: &[&[&str]] = &[
     &["webhook"],
     // Used by tests and examples only.
     &["testing"],
+    // Texts.
+    &["guide"],
 ];
 
 /// Beside the tower: may use these, and is used by nobody.

@@ -35,6 +35,10 @@
 //!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
+#![cfg_attr(
+    feature = "full",
+    doc = "\nA guide, chapter by chapter, is in [`guide`](crate::guide)."
+)]
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
