@@ -95,12 +95,21 @@ impl Feed {
     ///
     /// Returns also the number of the event that it joined after.
     pub(crate) fn join(&self, last_event_id: Option<&str>) -> (Subscriber, u64) {
+        let after = self.after(last_event_id);
+        (self.topic.subscribe_after(after), after)
+    }
+
+    /// The number of the event to join after.
+    pub(crate) fn after(&self, last_event_id: Option<&str>) -> u64 {
         let newest = self.topic.last_id();
-        let after = last_event_id
+        last_event_id
             .and_then(|id| self.number(id))
             .filter(|after| *after <= newest)
-            .unwrap_or(newest.saturating_sub(self.history as u64));
-        (self.topic.subscribe_after(after), after)
+            .unwrap_or(newest.saturating_sub(self.history as u64))
+    }
+
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
     }
 
     /// The public form of an event's number.

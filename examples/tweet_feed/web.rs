@@ -5,24 +5,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sward::http::{
-    Event, Mode, Request, Response, Router, ServerHandle, Sse, SseWriter, StatusCode,
+    Event, IntoResponse, LongPoll, Mode, Request, Response, Router, ServerHandle, Sse, SseWriter,
+    StatusCode,
 };
 use sward::pubsub::{RecvError, Subscriber};
 use sward::sync::Mutex;
 
 use crate::feed::{Feed, json_of};
 use crate::{parse, stats, websocket};
-
-/// How often an idle stream says that it is there, for the proxies on the way.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long `/poll` waits for the first post. Shorter than the half minute after which some proxies
-/// give up.
-const POLL: Duration = Duration::from_secs(25);
-const MAX_POLLED: usize = 500;
 
 /// The page may load its own files and talk to its own server, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -91,33 +85,21 @@ impl Web {
     /// `GET /poll?cursor=`: what came after the cursor, oldest first; if nothing did, waits for it.
     fn poll(&self, req: &mut Request<'_>) -> Response {
         let cursor: Option<String> = req.query("cursor").ok().flatten();
-        let (sub, mut last) = self.feed.join(cursor.as_deref());
-        let deadline = Instant::now() + POLL;
-        let (mut posts, mut missed) = (Vec::new(), 0);
-        let mut next = sub.recv_deadline(deadline);
-        loop {
-            match next {
-                Ok(message) => {
-                    last = message.id;
-                    posts.push(message.data);
-                }
-                Err(RecvError::Lagged { missed: n }) => missed += n,
-                Err(_) => break, // nothing more for now
-            }
-            if posts.len() == MAX_POLLED {
-                break;
-            }
-            next = sub.try_recv();
-        }
+        let after = self.feed.after(cursor.as_deref());
+        let polled = match LongPoll::new(self.feed.topic()).poll(req, Some(after)) {
+            Ok(polled) => polled,
+            Err(gone) => return gone.into_response(),
+        };
         // The posts are JSON already; they are put together, not parsed and written again.
-        let cursor = self.feed.id(last);
+        let cursor = self.feed.id(polled.cursor);
+        let missed = polled.missed;
         let mut body =
             format!("{{\"cursor\":\"{cursor}\",\"missed\":{missed},\"posts\":[").into_bytes();
-        for (i, frame) in posts.iter().enumerate() {
+        for (i, post) in polled.messages.iter().enumerate() {
             if i > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(json_of(frame));
+            body.extend_from_slice(json_of(&post.data));
         }
         body.extend_from_slice(b"]}");
         Response::new(StatusCode::OK)
@@ -185,13 +167,13 @@ impl Web {
     }
 }
 
-/// One subscriber: a loop that waits for the next post and writes it.
+/// One subscriber: a loop that waits for the next post and writes it. Heartbeats go out by
+/// themselves.
 fn follow(posts: &Subscriber, tx: &mut SseWriter<'_, '_>) -> io::Result<()> {
     tx.retry(Duration::from_secs(1))?;
     loop {
-        match posts.recv_timeout(HEARTBEAT) {
+        match posts.recv() {
             Ok(post) => tx.send_raw(&post.data)?,
-            Err(RecvError::Timeout) => tx.comment("keep-alive")?,
             Err(RecvError::Lagged { missed }) => {
                 let event = Event::data(json!({"missed": missed}).to_string()).event("lagged");
                 tx.send(&event)?;
