@@ -204,3 +204,29 @@ fn serves_from_an_os_thread_without_a_runtime() {
     handle.shutdown();
     serving.join().unwrap().unwrap();
 }
+
+/// A descriptor's number keeps one timer, whoever has the number: a later deadline must not pass at the time of an
+/// earlier one, and an earlier one must not wait for that of a connection before.
+#[test]
+fn deadlines_are_those_of_the_connection() {
+    support::alarm();
+    let mut config = Config::default();
+    config.header_timeout = Duration::from_millis(200);
+    let server = start(Mode::Green, config, |_: &mut Request| "here");
+    let mut asking: Vec<Client> = (0..8).map(|_| server.client()).collect();
+    let ask_all = |asking: &mut Vec<Client>| {
+        for client in asking {
+            client.send(get("/"));
+            assert_eq!(client.response().1, "here");
+        }
+    };
+    ask_all(&mut asking);
+    // Past the first deadline, which was the one of the head.
+    std::thread::sleep(Duration::from_millis(500));
+    ask_all(&mut asking);
+    drop(asking);
+    eventually("all are closed", || server.handle.connections() == 0);
+    // These have the numbers of those before, whose timers by now pass in 75 s.
+    let mut silent: Vec<Client> = (0..8).map(|_| server.client()).collect();
+    assert!(silent.iter_mut().all(Client::is_closed), "silent clients are cut after 200 ms");
+}

@@ -68,7 +68,8 @@ pub(crate) struct Job(Option<Work>);
 
 enum Work {
     Body(Arc<dyn Body>),
-    Start(Box<dyn Start>, Woken),
+    /// And what to do then, on the same green thread.
+    Start(Box<dyn Start>, Woken, fn()),
 }
 
 impl Job {
@@ -83,14 +84,17 @@ impl Job {
     }
 
     /// A job that belongs to the calling thread.
-    pub(crate) fn start(start: Box<dyn Start>, why: Woken) -> Self {
-        Job(Some(Work::Start(start, why)))
+    pub(crate) fn start(start: Box<dyn Start>, why: Woken, then: fn()) -> Self {
+        Job(Some(Work::Start(start, why, then)))
     }
 
     fn run(mut self) {
         match self.0.take().expect("taken only here and in drop") {
             Work::Body(body) => body.run(),
-            Work::Start(start, why) => start.start(why),
+            Work::Start(start, why, then) => {
+                start.start(why);
+                then();
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn write_response(
     exchange: Exchange,
     now: Instant,
 ) -> io::Result<Option<(Producer, bool)>> {
-    encode::head(out, &response, exchange, now);
+    encode::head(out, &response, exchange, link.config, now);
     if !exchange.sends_body(response.status) {
         return Ok(None);
     }

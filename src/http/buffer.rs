@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Size of the buffer that a request is received into, at first. A handler that waits holds it, and most requests fit.
 const HEAD: usize = 2 << 10;
@@ -44,8 +44,21 @@ thread_local! {
     };
 }
 
+thread_local! {
+    /// More came for the last turn than a small buffer takes: clients send many requests at once, it seems.
+    static MUCH: Cell<bool> = const { Cell::new(false) };
+}
+
+/// For the next turn to know: `n` bytes came for this one.
+pub(crate) fn came(n: usize) {
+    MUCH.set(n >= HEAD);
+}
+
 /// An input buffer for the beginning of a request, as small as will do.
 pub(crate) fn head() -> Vec<u8> {
+    if MUCH.get() {
+        return input();
+    }
     POOL.with_borrow_mut(|pool| pool.heads.pop()).unwrap_or_else(|| vec![0; HEAD])
 }
 

@@ -52,6 +52,8 @@ pub struct Config {
     pub backlog: u32,
     /// Send small writes at once (`TCP_NODELAY`). Default true.
     pub nodelay: bool,
+    /// What the `Server` header of every response says that does not set one itself. Default: none, and no such header.
+    pub server_name: Option<String>,
     /// After [`ServerHandle::shutdown`](super::ServerHandle::shutdown): how long running requests may
     /// take to finish before their connections are cut. Default 30 s.
     pub shutdown_timeout: Duration,
@@ -74,6 +76,7 @@ impl Default for Config {
             max_connections: 1_000_000,
             backlog: 1024,
             nodelay: true,
+            server_name: None,
             shutdown_timeout: Duration::from_secs(30),
         }
     }

@@ -135,7 +135,7 @@ const SLOW_HEAD: Refused =
 fn refusal(link: &Link<'_>, out: &mut Vec<u8>, refused: Refused) -> io::Result<()> {
     let Refused { status, why } = refused;
     let response = (status, why).into_response();
-    encode::head(out, &response, Exchange::LAST, Instant::now());
+    encode::head(out, &response, Exchange::LAST, link.config, Instant::now());
     out.extend_from_slice(why.as_bytes());
     let sent = link.send(out, None);
     out.clear();
@@ -211,7 +211,10 @@ impl Turn<'_> {
                 }
             }
             None => match self.link.recv_first(&mut self.input, wait) {
-                Ok(Some(n @ 1..)) => self.end = n,
+                Ok(Some(n @ 1..)) => {
+                    buffer::came(n);
+                    self.end = n;
+                }
                 Ok(Some(0)) | Err(_) => return After::Close,
                 Ok(None) => return After::Nothing,
             },

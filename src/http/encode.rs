@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use http::{Method, StatusCode};
 
+use super::config::Config;
 use super::date;
 use super::response::{Body, Response};
 
@@ -44,9 +45,22 @@ fn may_have_body(status: StatusCode) -> bool {
 
 /// Appends the head of `response` to `out`. A streamed body is announced as chunked to HTTP/1.1; to
 /// HTTP/1.0 it ends with the connection, which the caller sees to.
-pub(crate) fn head(out: &mut Vec<u8>, response: &Response, exchange: Exchange, now: Instant) {
+pub(crate) fn head(
+    out: &mut Vec<u8>,
+    response: &Response,
+    exchange: Exchange,
+    config: &Config,
+    now: Instant,
+) {
     out.reserve(192 + response.headers.len());
     status_line(out, response.status);
+    if let Some(name) = &config.server_name
+        && (response.headers.is_empty() || response.get_header("server").is_none())
+    {
+        out.extend_from_slice(b"Server: ");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
     date::append(out, now);
     if let Some(content_type) = response.content_type {
         out.extend_from_slice(b"Content-Type: ");
@@ -112,7 +126,7 @@ mod tests {
     /// The head without its Date line.
     fn written(response: impl IntoResponse, exchange: Exchange) -> String {
         let mut out = Vec::new();
-        head(&mut out, &response.into_response(), exchange, Instant::now());
+        head(&mut out, &response.into_response(), exchange, &Config::default(), Instant::now());
         let text = String::from_utf8(out).unwrap();
         let at = text.find("Date: ").unwrap();
         text[..at].to_string() + &text[at + date::LEN..]
@@ -132,6 +146,20 @@ mod tests {
         );
         let odd = StatusCode::from_u16(799).unwrap();
         assert!(written(odd, NEXT).starts_with("HTTP/1.1 799 \r\n"));
+    }
+
+    #[test]
+    fn name_of_the_server() {
+        let config = Config { server_name: Some("lawn".into()), ..Config::default() };
+        let written = |response: Response| {
+            let mut out = Vec::new();
+            head(&mut out, &response, NEXT, &config, Instant::now());
+            String::from_utf8(out).unwrap()
+        };
+        let by_config = written(Response::text("hi").header("X", "y"));
+        assert!(by_config.starts_with("HTTP/1.1 200 OK\r\nServer: lawn\r\nDate: "), "{by_config}");
+        let by_handler = written(Response::text("hi").header("server", "moss"));
+        assert!(!by_handler.contains("lawn") && by_handler.contains("\r\nserver: moss\r\n"));
     }
 
     #[test]

@@ -66,12 +66,17 @@ where
 #[derive(Default)]
 pub struct Router {
     tree: matchit::Router<At>,
+    /// Paths without parameters, the first few: found without the tree, which would find the same.
+    plain: Vec<(String, usize)>,
     /// By the number in the tree.
     entries: Vec<Entry>,
     fallback: Option<Box<dyn Handler>>,
     /// Around all of it, the outermost first.
     layers: Vec<Box<dyn Middleware>>,
 }
+
+/// How many paths are looked through one by one before the tree is asked.
+const FEW: usize = 8;
 
 /// What the tree knows of a path.
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +197,9 @@ impl Router {
         if let Err(error) = self.tree.insert(path, At { entry: self.entries.len(), is_tail }) {
             panic!("the route {path:?}: {error}");
         }
+        if !path.contains(['{', '}']) && self.plain.len() < FEW {
+            self.plain.push((path.to_string(), self.entries.len()));
+        }
     }
 
     fn enter(&mut self, path: &str, pattern: &'static Pattern, target: Target) -> usize {
@@ -222,6 +230,15 @@ impl Router {
         }
     }
 
+    /// What is at a path, and its parameters.
+    fn find<'p>(&self, path: &'p str) -> Option<(At, Option<matchit::Params<'_, 'p>>)> {
+        if let Some((_, entry)) = self.plain.iter().find(|(plain, _)| plain == path) {
+            return Some((At { entry: *entry, is_tail: false }, None));
+        }
+        let found = self.tree.at(path).ok()?;
+        Some((*found.value, Some(found.params)))
+    }
+
     /// Answers without the middleware.
     pub(crate) fn dispatch(&self, request: &mut Request<'_>) -> Response {
         let path = request.path();
@@ -231,20 +248,19 @@ impl Router {
             tail => tail,
         };
         request.matched.restart();
-        let Ok(found) = self.tree.at(tail) else {
+        let Some((At { entry, is_tail }, params)) = self.find(tail) else {
             return match &self.fallback {
                 Some(handler) => handler.call(request),
                 None if path == "*" => StatusCode::NO_CONTENT.into_response(),
                 None => StatusCode::NOT_FOUND.into_response(),
             };
         };
-        let At { entry, is_tail } = *found.value;
         let Entry { pattern, target, .. } = &self.entries[entry];
         request.matched.pattern = Some(pattern);
         // What a mount has left of the path: nothing or a slash, unless the last parameter says otherwise.
         let mut rest = path.len() - usize::from(path[before..].ends_with('/'));
-        let count = found.params.len();
-        for (at, (_, value)) in found.params.iter().enumerate() {
+        let count = params.as_ref().map_or(0, |params| params.len());
+        for (at, (_, value)) in params.iter().flat_map(|params| params.iter()).enumerate() {
             let start = before + (value.as_ptr().addr() - tail.as_ptr().addr());
             if is_tail && at + 1 == count {
                 rest = start - 1;
@@ -308,6 +324,19 @@ mod tests {
         let router = Router::new().post("/a", ok).get("/a", ok).put("/b", ok);
         let listed = format!("{router:?}");
         assert_eq!(listed, r#"{"/a": "GET, HEAD, OPTIONS, POST", "/b": "OPTIONS, PUT"}"#);
+    }
+
+    #[test]
+    fn plain_paths_are_those_of_the_tree() {
+        let mut router = Router::new().get("/{a}", ok).get("/a{{b}}", ok).get("/{a}/c", ok);
+        for n in 0..2 * FEW {
+            router = router.get(&format!("/{n}"), ok).nest(&format!("/below/{n}"), Router::new());
+        }
+        assert_eq!(router.plain.len(), FEW);
+        for (path, entry) in &router.plain {
+            let found = router.tree.at(path).unwrap();
+            assert!((found.value.entry, found.value.is_tail) == (*entry, false), "{path}");
+        }
     }
 
     #[test]

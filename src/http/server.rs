@@ -189,6 +189,11 @@ impl Server {
             let text = "the server listens nowhere: say where with Server::bind or Server::listen";
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
+        let is_text = |name: &String| name.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        if !config.server_name.as_ref().is_none_or(is_text) {
+            let text = "Config::server_name cannot stand in a header";
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         for listener in &listeners {
             listener.prepare(&config)?;

@@ -1,8 +1,9 @@
 //! What waits for a descriptor without a stack, and what is started with one (DESIGN.md D4).
 //!
 //! A box in the descriptor's slot is all that is held. When the descriptor becomes readable, at the deadline, or when its
-//! group is ended, the box goes into a queue; a green thread is made for it only when its turn comes, so that one record
-//! and one stack, hot from the one before, serve a whole batch of events.
+//! group is ended, the box goes into a queue, and a green thread is made for it only when its turn comes. One that is done
+//! takes the next from the queue: as long as nobody has to wait, one green thread serves a whole batch of events, on one
+//! hot stack.
 //!
 //! Deadlines are lazy. Connections that are busy move theirs with every request, and hardly any deadline is ever met. So
 //! a slot keeps one timer that passes at its deadline or earlier, and it is looked at only then whether it was too early.
@@ -10,10 +11,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::descriptors::{Direction, Slot, Watch};
-use super::{Due, Hub, clock};
+use super::{Due, Hub, LOOK_EVERY, OPERATIONS, clock, here_green};
 use crate::driver::Token;
 use crate::fiber::{Fiber, Job, Start, Woken};
 use crate::timer::Key;
@@ -122,12 +125,12 @@ impl Hub {
     /// A fiber of ours for the first in that queue.
     pub(super) fn next_start(&self) -> Option<*const Fiber> {
         let (start, why) = self.starts.borrow_mut().pop_front()?;
-        let (stack_size, job) = (self.runtime.config.stack_size, Job::start(start, why));
+        let (stack_size, job) = (self.runtime.config.stack_size, Job::start(start, why, go_on));
         let fiber = match self.spare.borrow_mut().pop() {
             None => Fiber::new(None, stack_size, job),
             Some(mut fiber) => {
                 // OK because only records that nobody else names are kept.
-                let record = std::sync::Arc::get_mut(&mut fiber).expect("nobody else names it");
+                let record = Arc::get_mut(&mut fiber).expect("nobody else names it");
                 record.renew(stack_size, job);
                 fiber
             }
@@ -135,11 +138,34 @@ impl Hub {
         Some(self.adopt(fiber))
     }
 
+    /// The next in the queue, for a green thread that is done with another one. `None` also when the hub is to look
+    /// around first, and if something may still be meant for the one before.
+    fn next_on(&self, fiber: &Fiber) -> Option<(Box<dyn Start>, Woken)> {
+        let since = self.since_look.get() + 1;
+        if since >= LOOK_EVERY || fiber.cancelled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let next = self.starts.borrow_mut().pop_front()?;
+        self.since_look.set(since);
+        self.budget.set(OPERATIONS);
+        fiber.state.since.set(self.clock.get());
+        fiber.state.refused.set(0);
+        fiber.token.store(false, Ordering::Relaxed);
+        Some(next)
+    }
+
     /// Keeps the record of a fiber that has ended, if nobody names it.
-    pub(super) fn keep_spare(&self, mut fiber: std::sync::Arc<Fiber>) {
+    pub(super) fn keep_spare(&self, mut fiber: Arc<Fiber>) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE && std::sync::Arc::get_mut(&mut fiber).is_some() {
+        if spare.len() < SPARE && Arc::get_mut(&mut fiber).is_some() {
             spare.push(fiber);
         }
+    }
+}
+
+/// What a green thread does when it is done with what it was started for.
+fn go_on() {
+    while let Some((start, why)) = here_green().and_then(|(hub, fiber)| hub.next_on(fiber)) {
+        start.start(why);
     }
 }

@@ -38,18 +38,16 @@ pub(crate) fn serve(name: &str) {
 }
 
 fn sward() {
-    use sward::http::{Request, Response, Router, Server};
+    use sward::http::{Config, Request, Response, Router, Server};
 
     sward::Builder::new().workers(1).run(|| {
-        let server = Server::bind("127.0.0.1:0").expect("a port");
+        let mut config = Config::default();
+        config.server_name = Some("S".into());
+        let server = Server::bind("127.0.0.1:0").expect("a port").config(config);
         println!("{}", server.local_addr().expect("bound"));
         let app = Router::new()
-            .get("/plaintext", |_: &mut Request<'_>| {
-                Response::bytes_static(HELLO.as_bytes())
-                    .header("Content-Type", "text/plain")
-                    .header("Server", "S")
-            })
-            .get("/json", |_: &mut Request<'_>| Response::json(&MESSAGE).header("Server", "S"));
+            .get("/plaintext", |_: &mut Request<'_>| HELLO)
+            .get("/json", |_: &mut Request<'_>| Response::json(&MESSAGE));
         server.serve(app).expect("it serves");
     });
 }
