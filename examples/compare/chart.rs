@@ -169,13 +169,22 @@ pub(crate) fn lines(chart: &Lines<'_>) -> String {
 
 /// Names at the ends of the lines, moved apart where they would lie on each other.
 fn name_lines(svg: &mut String, mut names: Vec<(f64, f64, &str, String)>) {
+    const APART: f64 = 16.0;
+
+    names.iter_mut().filter(|name| name.1.is_nan()).for_each(|name| {
+        (name.0, name.1) = (WIDTH - RIGHT, TOP);
+    });
     names.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let mut last = f64::NEG_INFINITY;
-    for (x, y, colour, name) in names {
-        let wanted = if y.is_nan() { TOP } else { y };
-        let at = wanted.max(last + 16.0);
-        last = at;
-        let x = if y.is_nan() { WIDTH - RIGHT } else { x };
+    // Downwards each below the one before; then upwards, so that none lies below the axis.
+    for at in 1..names.len() {
+        names[at].1 = names[at].1.max(names[at - 1].1 + APART);
+    }
+    let mut lowest = HEIGHT - BOTTOM;
+    for name in names.iter_mut().rev() {
+        name.1 = name.1.min(lowest);
+        lowest = name.1 - APART;
+    }
+    for (x, at, colour, name) in names {
         let _ = write!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" style=\"fill:{colour};font-weight:600\">{}</text>",

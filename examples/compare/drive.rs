@@ -6,8 +6,9 @@
 //! - `fan MESSAGES`: has messages published and waits until every subscriber has each of them.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ use crate::workload::Workload;
 
 /// How long a connection may take to get where the workload wants it, before it counts as refused.
 const OPENING: Duration = Duration::from_secs(3);
+
+/// How long the clients may take to get going before a run counts, for each of them.
+const RAMP: Duration = Duration::from_micros(100);
 
 /// How long after the end of a run an answer may still come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -167,33 +171,41 @@ impl Fleet {
             opening.push(thread::spawn_local(move || {
                 let opened = sward::timeout(OPENING, || role.enter());
                 slots.release();
-                let opened = opened.unwrap_or_else(|_| Err(io::Error::other("no answer in time")));
-                opened.map_err(|error| *failed.borrow_mut() = Some(error.to_string())).ok()
+                let opened = opened.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+                let said = |error: io::Error| match error.kind() {
+                    ErrorKind::TimedOut => format!("no answer within {} s", OPENING.as_secs()),
+                    _ => error.to_string(),
+                };
+                opened.map_err(|error| *failed.borrow_mut() = Some(said(error))).ok()
             }));
         }
         self.open.extend(opening.into_iter().filter_map(|opening| opening.join().ok().flatten()));
-        let mut error = failed.take();
-        if error.is_none() && self.role.workload == Workload::Longpoll {
-            error = self.role.all_wait(self.open.len()).err().map(|error| error.to_string());
+        let mut opened = Opened { open: self.open.len(), error: failed.take() };
+        if opened.error.is_none() && self.role.workload == Workload::Longpoll {
+            // That a request was sent does not say that anybody has taken it.
+            if let Err((waiting, error)) = self.role.all_wait(opened.open) {
+                opened = Opened { open: waiting, error: Some(error.to_string()) };
+            }
         }
-        Opened { open: self.open.len(), error }
+        opened
     }
 
     fn run(&mut self, time: Duration, requests: u64) -> Ran {
         let tally = Rc::new(Tally::default());
-        let before = Instant::now();
-        let until = before + time;
+        // Until all of them have begun, it is their beginning that would be measured.
+        let from = Instant::now() + Duration::from_millis(50) + RAMP * self.open.len() as u32;
+        let until = from + time;
         let clients: Vec<_> = std::mem::take(&mut self.open)
             .into_iter()
             .map(|http| {
                 let (role, tally) = (self.role.clone(), tally.clone());
-                thread::spawn_local(move || role.ask_again(http, &tally, until, requests))
+                thread::spawn_local(move || role.ask_again(http, &tally, from..until, requests))
             })
             .collect();
         // Each closes its connection at the end, so that a server with fewer threads than clients gets through all of them.
         clients.into_iter().for_each(|client| drop(client.join()));
         // With a number of requests it is over when they are done.
-        tally.sum(if requests > 0 { before.elapsed().min(time) } else { time })
+        tally.sum(if requests > 0 { from.elapsed().min(time) } else { time })
     }
 
     fn fan(&mut self, messages: u64) -> Ran {
@@ -250,32 +262,38 @@ impl Role {
         Ok(http)
     }
 
-    /// Waits until the server says that so many wait.
-    fn all_wait(&self, n: usize) -> io::Result<()> {
-        let before = Instant::now();
-        loop {
-            let waiting = sward::timeout(OPENING, || {
+    /// Waits until the server says that so many wait. Otherwise: how many do, and why that is all that is known.
+    fn all_wait(&self, n: usize) -> Result<(), (usize, io::Error)> {
+        let (before, mut waiting) = (Instant::now(), 0);
+        while waiting < n {
+            let said = sward::timeout(OPENING, || {
                 let mut http = Http::new(TcpStream::connect(self.addr)?);
                 http.ask("/waiting")?;
                 http.text()
             });
-            let waiting = waiting.unwrap_or_else(|_| Err(io::Error::other("no answer in time")))?;
-            if waiting.parse() == Ok(n) {
-                return Ok(());
-            }
-            if before.elapsed() > OPENING {
-                return Err(io::Error::other(format!("only {waiting} of {n} wait")));
+            let late = || Err(io::Error::other("the server does not answer any more"));
+            let said = said.unwrap_or_else(|_| late()).map_err(|error| (waiting, error))?;
+            waiting = said.parse().unwrap_or(0);
+            if waiting < n && before.elapsed() > OPENING {
+                return Err((waiting, io::Error::other("the others do not get a turn")));
             }
             thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
     }
 
     /// One client: asks, and asks again, with a fresh connection now and then.
-    fn ask_again(&self, http: Http<TcpStream>, tally: &Tally, until: Instant, requests: u64) {
+    fn ask_again(
+        &self,
+        http: Http<TcpStream>,
+        tally: &Tally,
+        counts: Range<Instant>,
+        requests: u64,
+    ) {
         let (mut http, mut asked) = (Some(http), 0);
         // The last answer may take longer than the time that is measured, but not for ever.
-        let patience = until + PATIENCE;
-        while Instant::now() < until && (requests == 0 || tally.done.get() < requests) {
+        let patience = counts.end + PATIENCE;
+        while Instant::now() < counts.end && (requests == 0 || tally.done.get() < requests) {
             let began = Instant::now();
             let left = patience.saturating_duration_since(began);
             let answered = sward::timeout(left, || {
@@ -294,7 +312,7 @@ impl Role {
             match answered {
                 Ok(Ok(now)) => {
                     asked += 1;
-                    tally.add(began.elapsed(), Instant::now() <= until);
+                    tally.add(began.elapsed(), counts.contains(&Instant::now()));
                     http = Some(now);
                 }
                 _ => {

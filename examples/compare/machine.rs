@@ -157,7 +157,9 @@ impl Machine {
 }
 
 fn said_by(program: &str, args: &[&str]) -> String {
-    let output = std::process::Command::new(program).args(args).output();
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = if here.is_dir() { here } else { std::path::Path::new(".") };
+    let output = std::process::Command::new(program).args(args).current_dir(here).output();
     let said = output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     said.filter(|said| !said.is_empty()).unwrap_or_else(|| "?".into())
 }

@@ -162,7 +162,7 @@ fn load(options: &Options, cells: usize) -> Load {
     let whole = Duration::from_secs(if options.pace == Pace::Quick { 8 } else { 70 });
     let each = whole / (cells * options.rounds).max(1) as u32;
     // At least so long that each client gets some answers from a handler that waits.
-    let least = Duration::from_millis(4 * options.wait_ms);
+    let least = Duration::from_millis(6 * options.wait_ms);
     match options.pace {
         Pace::Full => Load { time: Duration::from_secs(120), requests: 25_000, messages: 100 },
         _ => Load { time: each.clamp(least, Duration::from_secs(2)), requests: 0, messages: 10 },

@@ -52,7 +52,7 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
             results,
             Workload::Hello,
             "Latency, a page of 5 kB",
-            "milliseconds at the 99th percentile (lower is better)",
+            "p99 in milliseconds (lower is better)",
             Cell::p99,
         ),
     );

@@ -32,11 +32,12 @@ pub(crate) fn may(
 ) -> io::Result<()> {
     may::config().set_workers(workers.max(1));
     match workload {
-        Some(Workload::Sse | Workload::Longpoll | Workload::Fanout) => may_streams(addr),
+        Some(Workload::Sse | Workload::Fanout) => may_streams(addr),
         _ => {
             // It does not say which port it got, so one is found first.
             let addr = std::net::TcpListener::bind(addr)?.local_addr()?;
-            let server = may_minihttp::HttpServer(MayService { upstream }).start(addr)?;
+            let service = MayService { upstream, subscribers: Subscribers::default() };
+            let server = may_minihttp::HttpServer(service).start(addr)?;
             ready(addr);
             server.join().map_err(|_| io::Error::other("may_minihttp has ended"))
         }
@@ -46,6 +47,7 @@ pub(crate) fn may(
 #[derive(Clone)]
 struct MayService {
     upstream: Option<SocketAddr>,
+    subscribers: Subscribers,
 }
 
 impl may_minihttp::HttpService for MayService {
@@ -72,6 +74,12 @@ impl may_minihttp::HttpService for MayService {
             let mut backend = Http::new(may::net::TcpStream::connect(upstream)?);
             backend.get(&format!("/sleep/{}", number(path)))?;
             rsp.body("asked");
+        } else if path == "/poll" {
+            let event = subscribe(&self.subscribers).recv().map_err(io::Error::other)?;
+            rsp.body_vec(event.as_bytes().to_vec());
+        } else if path == "/waiting" {
+            let waiting = self.subscribers.lock().expect("not poisoned").len();
+            rsp.body_vec(waiting.to_string().into_bytes());
         } else {
             rsp.status_code(404, "Not Found");
         }
@@ -79,9 +87,15 @@ impl may_minihttp::HttpService for MayService {
     }
 }
 
-/// Subscribers of the server below: a channel each, as may has no broadcast.
+/// A channel for each subscriber, as may has no broadcast.
 type Subscribers =
     std::sync::Arc<may::sync::Mutex<Vec<may::sync::mpsc::Sender<std::sync::Arc<str>>>>>;
+
+fn subscribe(subscribers: &Subscribers) -> may::sync::mpsc::Receiver<std::sync::Arc<str>> {
+    let (sender, news) = may::sync::mpsc::channel();
+    subscribers.lock().expect("not poisoned").push(sender);
+    news
+}
 
 fn may_streams(addr: SocketAddr) -> io::Result<()> {
     let listener = may::net::TcpListener::bind(addr)?;
@@ -119,28 +133,14 @@ fn may_connection(mut stream: may::net::TcpStream, subscribers: &Subscribers) ->
         let text = String::from_utf8_lossy(&head).into_owned();
         head = Vec::new();
         let path = text.split(' ').nth(1).unwrap_or("/");
-        let subscribe = || {
-            let (sender, news) = may::sync::mpsc::channel();
-            subscribers.lock().expect("not poisoned").push(sender);
-            news
-        };
         match path {
             "/sse" => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")?;
-                let news = subscribe();
+                let news = subscribe(subscribers);
                 while let Ok(event) = news.recv() {
                     stream.write_all(event.as_bytes())?;
                 }
                 return Ok(());
-            }
-            "/poll" => {
-                let news = subscribe();
-                let event = news.recv().map_err(io::Error::other)?;
-                answer(&mut stream, &event)?;
-            }
-            "/waiting" => {
-                let waiting = subscribers.lock().expect("not poisoned").len();
-                answer(&mut stream, &waiting.to_string())?;
             }
             "/publish" => {
                 let event: std::sync::Arc<str> = event().into();

@@ -186,7 +186,7 @@ impl Session {
         self.driver.tell(&command)?;
         if self.workload != Workload::Fanout {
             // In the middle of it: what a server takes while it works.
-            std::thread::sleep(load.time / 2);
+            std::thread::sleep(Duration::from_millis(50) + load.time / 2);
             round.with = self.server.sample();
         }
         let ran: Ran = serde_json::from_str(&self.driver.hear()?).map_err(io::Error::other)?;
