@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::sync::Arc;
 
 use serde_json::json;
 use sward::http::ws::Message;
@@ -82,7 +81,7 @@ fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".into());
     let mode: Mode = args.next().map_or(Mode::Green, |arg| arg.parse().expect("a mode"));
-    let room = Arc::new(Topic::new(100));
+    let room = Topic::new(100);
     let app = Router::new().get("/", |_: &mut Request| Html(PAGE)).get(
         "/chat",
         move |req: &mut Request| {
