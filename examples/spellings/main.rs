@@ -37,9 +37,7 @@ fn main() -> io::Result<()> {
         let on_threads = Router::new().get("/", move |_: &mut Request| threads::page(at));
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let calling_back = listener.local_addr()?;
-        std::thread::spawn(move || {
-            event_loop::serve(listener, at, callbacks::page)
-        });
+        std::thread::spawn(move || event_loop::serve(listener, at, callbacks::page));
         let green = serve(Mode::Green, green)?;
         let on_threads = serve(Mode::Threads, on_threads)?;
 
