@@ -33,6 +33,20 @@
 //!
 //! What it does not do yet: HTTP/2.
 //!
+//! # What a waiting client costs
+//!
+//! In green mode, beside its socket in the kernel:
+//!
+//! - No stack, some hundred bytes: a connection between two requests or in the middle of a head, and one that follows
+//!   a topic ([`Sse::follow`]) as long as it takes what is sent at once.
+//! - A stack, which is a page or two that were touched: a handler that waits, [`LongPoll`] among them, the producer of
+//!   [`Response::stream`] or [`Sse::new`], a WebSocket; and a follower that is behind, whose stream is compressed, or goes
+//!   over TLS.
+//!
+//! Whatever of these waits for something else ends when the client goes away: streams always, handlers where they ask for
+//! it ([`Request::while_connected`], [`LongPoll`]). In the other modes each of them holds an OS thread, whose wait nobody can
+//! end: there the next write fails.
+//!
 //! Good to know: requests that a client pipelines are answered together, so a handler that waits delays the
 //! answers to the requests before it in the same packet.
 #![cfg_attr(
@@ -42,9 +56,9 @@
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, fields, stream, sse, route, methods, router, verbs, middleware, cookie, multipart, typed, error. What
+// into_response, fields, stream, heartbeat, sse, follow, long_poll, route, methods, router, verbs, middleware, cookie, multipart, typed, error. What
 // moves: link, pace, buffer, connection, answer, state, socket_file, inherited, listener, accept, stop, restart,
-// server. Beyond HTTP: upgrade, ws. Files:
+// server, detached. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, coding. TLS: tls, or no_tls in its place.
 mod accept;
 mod accept_encoding;
