@@ -1,9 +1,10 @@
-//! What a page that listens costs: 10,000 subscribers to one topic over Server-Sent Events, each with a green
-//! thread that loops over `recv` and writes, and every one receiving every post.
+//! What a page that listens costs: 10,000 subscribers to one topic over Server-Sent Events, every one receiving every
+//! post. Each with a green thread that loops over `recv` and writes; and, in green mode, again without (`Sse::follow`).
 //!
 //! ```text
-//! cargo bench --bench subscribers                       10,000 in green mode
+//! cargo bench --bench subscribers                       10,000 in green mode, both ways
 //! cargo bench --bench subscribers -- 2000 threads       as many as you like, in another mode
+//! cargo bench --bench subscribers -- followed           one of the ways: looped or followed
 //! ```
 //!
 //! The server is a process of its own, so that its memory is its own and its descriptors suffice; its resident
@@ -39,7 +40,12 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let count = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(10_000);
     let mode = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(Mode::Green);
-    sward::run(|| measure(count, mode));
+    for (way, path) in [("looped", "/events"), ("followed", "/followed")] {
+        let asked = ["looped", "followed"].iter().find(|way| args.iter().any(|arg| arg == *way));
+        if asked.map_or(mode == Mode::Green || way == "looped", |asked| *asked == way) {
+            sward::run(|| measure(count, mode, way, path));
+        }
+    }
 }
 
 /// The server: what anybody would write.
@@ -47,7 +53,7 @@ fn serve(mode: Mode) {
     let topic = Topic::new(64);
     let server = Server::bind("127.0.0.1:0").expect("a port").mode(mode);
     println!("{}", server.local_addr().expect("bound"));
-    let subscribers = topic.clone();
+    let (subscribers, followed) = (topic.clone(), topic.clone());
     let app = Router::new()
         .get("/events", move |_: &mut Request<'_>| {
             let posts = topic.subscribe();
@@ -58,6 +64,10 @@ fn serve(mode: Mode) {
                 }
                 Ok(())
             })
+        })
+        .get("/followed", move |_: &mut Request<'_>| {
+            // What the client waits for.
+            Sse::follow(&followed).first(&Event::data("hello"))
         })
         .post("/publish", move |req: &mut Request<'_>| {
             let frame = Event::data(req.text().unwrap_or_default()).encode();
@@ -104,7 +114,7 @@ struct Received {
     wrong: AtomicUsize,
 }
 
-fn measure(count: usize, mode: Mode) {
+fn measure(count: usize, mode: Mode, way: &str, path: &str) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .env(ROLE, mode.to_string())
         .stdout(Stdio::piped())
@@ -119,7 +129,7 @@ fn measure(count: usize, mode: Mode) {
     let received = Arc::new(Received::default());
     let start = Instant::now();
     for n in 0..count {
-        subscribe(&addr, &received);
+        subscribe(&addr, path, &received);
         if n % 100 == 99 {
             thread::yield_now();
         }
@@ -141,7 +151,7 @@ fn measure(count: usize, mode: Mode) {
 
     let each = |bytes: u64| bytes as f64 / count as f64;
     let deliveries = (count * POSTS) as f64;
-    println!("{count} subscribers in {mode} mode, {POSTS} posts, every post to every one:");
+    println!("{count} subscribers in {mode} mode, {way}, {POSTS} posts, every post to every one:");
     println!("  resident memory     {:>10.0} bytes each", each(server.status("VmRSS:") - rss));
     println!("  page tables         {:>10.0} bytes each", each(server.status("VmPTE:") - tables));
     println!("  connect             {:>10.1} us each", connected.as_micros() as f64 / count as f64);
@@ -157,12 +167,12 @@ fn measure(count: usize, mode: Mode) {
 }
 
 /// Connects, waits for the stream to begin, and leaves a green thread that reads on.
-fn subscribe(addr: &str, received: &Arc<Received>) {
+fn subscribe(addr: &str, path: &str, received: &Arc<Received>) {
     let mut stream = TcpStream::connect(addr).expect("a connection");
-    stream.write_all(b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").expect("sent");
     let mut lines = BufReader::with_capacity(1024, stream);
     let mut line = String::new();
-    while !line.starts_with(": hello") {
+    while !line.trim_end().ends_with(": hello") {
         line.clear();
         assert!(lines.read_line(&mut line).expect("an answer") > 0, "the server closed");
     }
