@@ -7,7 +7,8 @@ use crate::results::Figure;
 use crate::timeline::Timeline;
 
 /// Told apart by people who do not see all colours, too.
-const COLOURS: [&str; 6] = ["#009e73", "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#7f7f7f"];
+const COLOURS: [&str; 7] =
+    ["#009e73", "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#7f7f7f", "#56b4e9"];
 
 const TASK_COLOURS: [&str; 3] = ["#0072b2", "#e69f00", "#d55e00"];
 

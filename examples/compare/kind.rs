@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use crate::workload::Workload;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Green,
+    Detached,
     Threads,
     Pool(usize),
     Processes(usize),
@@ -15,7 +18,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// What is compared if nobody says otherwise.
     pub(crate) fn usual() -> Vec<Kind> {
-        let mut kinds = vec![Kind::Green, Kind::Threads, Kind::Pool(64)];
+        let mut kinds = vec![Kind::Green, Kind::Detached, Kind::Threads, Kind::Pool(64)];
         if cfg!(feature = "peers") {
             kinds.extend([Kind::May, Kind::Axum]);
         }
@@ -32,6 +35,7 @@ impl Kind {
         };
         let kind = match (name, n) {
             ("green", None) => Kind::Green,
+            ("detached", None) => Kind::Detached,
             ("threads", None) => Kind::Threads,
             ("pool", n) => Kind::Pool(n.unwrap_or(64)),
             ("processes", n) => Kind::Processes(n.unwrap_or(8)),
@@ -39,7 +43,7 @@ impl Kind {
             ("axum", None) => Kind::Axum,
             _ => {
                 return Err(format!(
-                    "unknown server {text:?}: green, threads, pool:N, processes:N, may or axum"
+                    "unknown server {text:?}: green, detached, threads, pool:N, processes:N, may or axum"
                 ));
             }
         };
@@ -56,11 +60,20 @@ impl Kind {
         matches!(self, Kind::May | Kind::Axum)
     }
 
+    /// Whether there is anything to compare: subscribers apart, the detached server is the green one.
+    pub(crate) fn is_compared_at(self, workload: Workload) -> bool {
+        self != Kind::Detached || matches!(workload, Workload::Sse | Workload::Fanout)
+    }
+
     /// One line on what it is, for the page.
     pub(crate) fn describe(self) -> String {
         match self {
             Kind::Green => {
                 "sward: a green thread per connection with work, plain blocking code".into()
+            }
+            Kind::Detached => {
+                "the green server, its subscribers handed to the topic: no stack while they wait"
+                    .into()
             }
             Kind::Threads => "the same program in mode threads: an OS thread per connection".into(),
             Kind::Pool(n) => format!("the same program in mode pool:{n}: {n} OS threads"),
@@ -81,6 +94,7 @@ impl Kind {
             Kind::May => 3,
             Kind::Axum => 4,
             Kind::Processes(_) => 5,
+            Kind::Detached => 6,
         }
     }
 }
@@ -89,6 +103,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Green => f.write_str("green"),
+            Kind::Detached => f.write_str("detached"),
             Kind::Threads => f.write_str("threads"),
             Kind::Pool(n) => write!(f, "pool:{n}"),
             Kind::Processes(n) => write!(f, "processes:{n}"),

@@ -95,7 +95,7 @@ fn measure(options: &Options) -> io::Result<Results> {
 
     let mut cells = Vec::new();
     for &workload in &options.workloads {
-        for &server in &options.servers {
+        for &server in options.servers.iter().filter(|kind| kind.is_compared_at(workload)) {
             for connections in options.steps(workload) {
                 cells.push(Cell { server, workload, connections, rounds: Vec::new() });
             }
@@ -105,7 +105,7 @@ fn measure(options: &Options) -> io::Result<Results> {
     let load = load(options, cells.len());
     for round in 1..=options.rounds {
         for &workload in &options.workloads {
-            for &kind in &options.servers {
+            for &kind in options.servers.iter().filter(|kind| kind.is_compared_at(workload)) {
                 let start = || {
                     let cores = (&cores.0[..], &cores.1[..]);
                     Session::start(kind, workload, options.wait_ms, upstream_addr, cores)

@@ -12,8 +12,10 @@ memory and speed: the picture of \"async is not faster, it's smarter, and lighte
 Usage: cargo run --release --example compare -- [FLAGS]
 
 What is compared:
-  --servers LIST      green, threads, pool:N, processes:N; with --features peers also may, axum
-                      [default: green,threads,pool:64; with peers: and may,axum]
+  --servers LIST      green      a green thread per connection with work
+                      detached   the same, and subscribers without a stack
+                      threads, pool:N, processes:N; with --features peers also may, axum
+                      [default: green,detached,threads,pool:64; with peers: and may,axum]
   --workloads LIST    idle      keep-alive connections after one request (memory)
                       sse       subscribers to a stream of events (memory)
                       longpoll  requests that wait for news (memory)

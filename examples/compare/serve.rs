@@ -46,9 +46,14 @@ pub(crate) fn run(role: Role) -> ExitCode {
     machine::raise_open_files();
     machine::pin_to(&role.cores);
     let served = match role.kind {
-        Kind::Green => serve(&role, Mode::Green),
-        Kind::Threads => serve(&role, Mode::Threads),
-        Kind::Pool(n) => serve(&role, Mode::Pool(n)),
+        Kind::Green => serve(&role, Mode::Green, app(role.upstream)),
+        Kind::Detached => {
+            let news = Topic::new(64);
+            let app = subscribers(&news).get("/sse", move |_: &mut Request| Sse::follow(&news));
+            serve(&role, Mode::Green, app)
+        }
+        Kind::Threads => serve(&role, Mode::Threads, app(role.upstream)),
+        Kind::Pool(n) => serve(&role, Mode::Pool(n), app(role.upstream)),
         Kind::Processes(n) => processes(&role, n),
         #[cfg(feature = "peers")]
         Kind::May => crate::peers::may(role.addr, role.upstream, role.cores.len(), role.workload),
@@ -92,10 +97,9 @@ fn obey(cpu: impl Fn() -> Duration) -> ! {
     std::process::exit(0)
 }
 
-fn serve(role: &Role, mode: Mode) -> io::Result<()> {
+fn serve(role: &Role, mode: Mode, app: Router) -> io::Result<()> {
     let server = Server::new().listen(Listener::bind(role.addr)?).mode(mode).config(slow_config());
     ready(server.local_addr()?);
-    let app = app(role.upstream);
     sward::Builder::new().workers(role.cores.len().max(1)).run(move || server.serve(app))
 }
 
@@ -109,12 +113,11 @@ pub(crate) fn slow_config() -> Config {
 
 fn app(upstream: Option<SocketAddr>) -> Router {
     let news = Topic::new(64);
-    let (subscribed, polled, waiting, published) = (news.clone(), news.clone(), news.clone(), news);
-    Router::new()
+    let (subscribed, polled) = (news.clone(), news.clone());
+    subscribers(&news)
         .get("/hello", |_: &mut Request| {
             Response::bytes_static(&PAGE).header("Content-Type", "image/png")
         })
-        .get("/json", |_: &mut Request| Json(serde_json::json!({ "message": "Hello, World!" })))
         .get("/sleep/{ms}", |req: &mut Request| -> Result<_, Error> {
             sward::thread::sleep(Duration::from_millis(req.param("ms")?));
             Ok("slept")
@@ -142,6 +145,13 @@ fn app(upstream: Option<SocketAddr>) -> Router {
             let news = polled.subscribe();
             news.recv().map(|message| message.data).map_err(io::Error::other)
         })
+}
+
+/// What every server has: what the warm-up asks for, who waits, and news for them.
+fn subscribers(news: &Topic) -> Router {
+    let (waiting, published) = (news.clone(), news.clone());
+    Router::new()
+        .get("/json", |_: &mut Request| Json(serde_json::json!({ "message": "Hello, World!" })))
         .get("/waiting", move |_: &mut Request| waiting.subscribers().to_string())
         .get("/publish", move |_: &mut Request| {
             published.publish(Event::data("x".repeat(100)).encode());
