@@ -17,6 +17,7 @@ use sward::http::ws::Message;
 use sward::http::{
     Config, Error, Event, Mode, Request, Response, Router, ServeDir, Sse, StatusCode, WebSocket,
 };
+use sward::pubsub::Topic;
 use tls_support::{Client, Wishes, client_config, server_tls, start};
 
 in_each_mode! {
@@ -31,6 +32,7 @@ in_each_mode! {
     split_at_every_byte
     tls12
     events
+    topics
     what_the_client_said
     graceful_stop
     a_client_that_vanishes
@@ -271,6 +273,24 @@ fn events(mode: Mode) {
             events += &client.until("\n\n");
         }
     }
+}
+
+/// A topic as a response: over TLS by a thread of the connection's own, as nobody else may send on the socket.
+fn topics(mode: Mode) {
+    let topic = Topic::new(10);
+    let theirs = topic.clone();
+    let app = Router::new().get("/events", move |_: &mut Request| Sse::follow(&theirs).after(0));
+    let publish = |n: u32| assert!(topic.publish(Event::data(n.to_string()).encode()) > 0);
+    publish(1);
+    let server = start(mode, server_tls(), Config::default(), app);
+    let mut client = server.client();
+    client.send(get("/events"));
+    let history = client.until("data: 1\n\n\r\n");
+    assert!(history.starts_with("HTTP/1.1 200 OK\r\n"), "{history}");
+    (2..5).for_each(publish);
+    client.until("data: 4\n\n\r\n");
+    topic.close();
+    assert_eq!(client.until("0\r\n\r\n"), "0\r\n\r\n");
 }
 
 fn what_the_client_said(mode: Mode) {
