@@ -17,11 +17,11 @@ pub(crate) const COPY: usize = 16 << 10;
 pub(crate) fn write_response(
     out: &mut Vec<u8>,
     link: &Link<'_>,
-    response: Response,
+    response: &mut Response,
     exchange: Exchange,
     now: Instant,
 ) -> io::Result<Option<(Producer, bool)>> {
-    encode::head(out, &response, exchange, link.config, now);
+    encode::head(out, response, exchange, link.config, now);
     if !exchange.sends_body(response.status) {
         return Ok(None);
     }
@@ -35,7 +35,10 @@ pub(crate) fn write_response(
         (None, Body::File(file)) => file.send(link, out)?,
         (None, _) => {}
     }
-    Ok(match response.body {
+    if response.body.len().is_some() {
+        return Ok(None);
+    }
+    Ok(match std::mem::replace(&mut response.body, Body::Static(b"")) {
         Body::Stream { producer, head_first } => Some((producer, head_first)),
         _ => None,
     })

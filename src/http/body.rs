@@ -271,9 +271,9 @@ impl<'r> Body<'r> {
         }
     }
 
-    /// Ends the borrow of the connection's buffers.
-    pub(crate) fn remains(self) -> Remains {
-        let Extra { bytes, start, end } = self.extra;
+    /// The end of its use: what the connection goes on with.
+    pub(crate) fn remains(&mut self) -> Remains {
+        let Extra { bytes, start, end } = std::mem::take(&mut self.extra);
         Remains {
             finished: match &self.coding {
                 Coding::Length(n) => *n == 0,

@@ -365,23 +365,27 @@ impl Turn<'_> {
         let mut many;
         let bytes = &self.input[self.start..self.end];
         let config = &self.context.config;
-        let mut parsed = head::parse(bytes, &mut slots, config)?;
-        if let Parsed::Slots = parsed {
+        // By reference from here on: a head, a body and a response are large, and most of what a small request costs is
+        // moving them about.
+        let mut parsed = head::parse(bytes, &mut slots, config);
+        if let Ok(Parsed::Slots) = parsed {
             many = Vec::new();
             many.resize_with(config.max_headers, MaybeUninit::uninit);
-            parsed = head::parse(bytes, &mut many, config)?;
+            parsed = head::parse(bytes, &mut many, config);
         }
-        let Parsed::Head(head) = parsed else {
-            return Ok(Step::Partial);
+        let head = match &parsed {
+            Ok(Parsed::Head(head)) => head,
+            Ok(_) => return Ok(Step::Partial),
+            Err(refused) => return Err(StepError::Refused(*refused)),
         };
         let ahead = &bytes[head.len..];
         self.link.begin();
         let body = Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
-        let mut request = Request::new(&head, body, self.peer);
+        let mut request = Request::new(head, body, self.peer);
 
         let (app, context) = (self.app, self.context);
         let handled = panic::catch_unwind(AssertUnwindSafe(|| app.call(&mut request)));
-        let mut body = request.into_body();
+        let body = request.body();
         let panicked = handled.is_err();
         let mut response = handled.unwrap_or_else(|payload| {
             pass_quiet_unwind(payload);
@@ -406,7 +410,7 @@ impl Turn<'_> {
             *body.out() = buffer::output();
         }
         let is_long = response.body.len().is_some_and(|len| len > COPY as u64);
-        let stream = write_response(body.out(), self.link, response, exchange, now)?;
+        let stream = write_response(body.out(), self.link, &mut response, exchange, now)?;
         if is_long {
             // Sending it may have taken minutes; the time-out of what follows does not count from before.
             self.now = None;
@@ -415,6 +419,7 @@ impl Turn<'_> {
             body.skip(true);
         }
         let remains = body.remains();
+        drop(request);
         let finished = remains.finished && !remains.broken;
         match remains.extra {
             None => self.start = self.end - remains.ahead,

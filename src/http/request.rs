@@ -58,10 +58,6 @@ impl<'r> Request<'r> {
         }
     }
 
-    pub(crate) fn into_body(self) -> Body<'r> {
-        self.body
-    }
-
     /// The method.
     pub fn method(&self) -> &'r Method {
         &self.head.method
