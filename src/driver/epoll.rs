@@ -1,4 +1,5 @@
-//! The epoll driver: one epoll instance per worker, edge-triggered, each descriptor registered once.
+//! The epoll driver: one epoll instance per worker, edge-triggered, each descriptor registered once: for reading, and from
+//! its first wait for that, for writing too.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -30,23 +31,7 @@ impl Driver {
         Ok(Driver { epoll, events: Events::with_capacity(BATCH), registered: 0 })
     }
 
-    /// From now on `wait` reports what happens to `fd`, and at once what is ready already.
-    pub(crate) fn register(&mut self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
-        self.registered += 1;
-        self.epoll.add(fd, token.pack())
-    }
-
-    /// As `register`, for a listener that several workers share: one of them is woken per connection.
-    pub(crate) fn register_exclusive(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        token: Token,
-    ) -> io::Result<()> {
-        self.registered += 1;
-        self.epoll.add_exclusive(fd, token.pack())
-    }
-
-    /// As `register`, for one direction or both.
+    /// From now on `wait` reports what happens to `fd` in these directions, and at once what is ready already.
     pub(crate) fn register_for(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -56,6 +41,16 @@ impl Driver {
     ) -> io::Result<()> {
         self.registered += 1;
         self.epoll.add_for(fd, token.pack(), read, write)
+    }
+
+    /// As `register_for`, for reading, for a listener that several workers share: one of them is woken per connection.
+    pub(crate) fn register_exclusive(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+    ) -> io::Result<()> {
+        self.registered += 1;
+        self.epoll.add_exclusive(fd, token.pack())
     }
 
     /// Changes what a registered `fd` is registered for; what is ready now is reported at once. False if it is not

@@ -55,6 +55,9 @@ pub(super) struct Slot {
     /// The source that is registered under this number; 0: none yet.
     source: u64,
     pub(super) generation: u32,
+    /// It is registered for writing too: from the first wait for that. Most never wait, and each new connection would
+    /// report at once that it can be written to.
+    writes: bool,
     /// A readable edge came while nobody waited for one.
     pub(super) unclaimed: bool,
     /// The end of the stream was announced. It may have come under the same edge as the last bytes, and is
@@ -105,6 +108,7 @@ impl Descriptors {
             self.slots.push(Slot {
                 source: 0,
                 generation: 0,
+                writes: false,
                 unclaimed: false,
                 ended: false,
                 waiters: None,
@@ -116,17 +120,26 @@ impl Descriptors {
             slot.arm(fd, direction, driver)?;
             return Ok(slot);
         };
+        let write = direction == Direction::Write;
         if slot.source != id {
             slot.generation = slot.generation.wrapping_add(1);
             let token = Token { fd: at as u32, generation: slot.generation };
             if shared {
                 driver.register_exclusive(fd, token)?;
             } else {
-                driver.register(fd, token)?;
+                driver.register_for(fd, token, true, write)?;
             }
             slot.source = id;
+            slot.writes = write;
             slot.unclaimed = false;
             slot.ended = false;
+        } else if write && !slot.writes {
+            // What is ready by now is reported too, so that nothing is missed between the try and this.
+            let token = Token { fd: at as u32, generation: slot.generation };
+            if !driver.arm(fd, token, true, true)? {
+                driver.register_for(fd, token, true, true)?;
+            }
+            slot.writes = true;
         }
         Ok(slot)
     }
