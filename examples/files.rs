@@ -20,7 +20,7 @@ fn main() -> std::io::Result<()> {
         app = app.with(AccessLog::common(std::io::stderr()));
     }
     sward::run(move || {
-        let server = Server::bind(&addr)?.mode(mode);
+        let server = Server::bind(&addr)?.mode(mode).stop_on_signals();
         println!("{} on http://{}", folder.display(), server.local_addr()?);
         server.serve(app)
     })

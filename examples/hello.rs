@@ -8,5 +8,5 @@ fn main() -> std::io::Result<()> {
         .get("/hello/{name}", |req: &mut Request| {
             req.param::<String>("name").map(|name| format!("Hello, {name}!\n"))
         });
-    sward::run(|| Server::bind("127.0.0.1:8080")?.serve(app))
+    sward::run(|| Server::bind("127.0.0.1:8080")?.stop_on_signals().serve(app))
 }

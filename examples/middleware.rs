@@ -45,7 +45,7 @@ fn main() -> std::io::Result<()> {
         .get("/metrics", metrics.page())
         .nest("/edit", edit);
 
-    let server = Server::bind(address)?;
+    let server = Server::bind(address)?.stop_on_signals();
     metrics.server(server.handle());
     eprintln!("http://{}", server.local_addr()?);
     sward::run(|| server.serve(app))

@@ -61,7 +61,7 @@ fn main() -> std::io::Result<()> {
             })
         });
 
-    let server = Server::bind(address)?.mode(mode);
+    let server = Server::bind(address)?.mode(mode).stop_on_signals();
     println!("http://{} in mode {mode}", server.local_addr()?);
     sward::run(|| server.serve(app))
 }

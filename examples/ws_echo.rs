@@ -41,7 +41,7 @@ fn main() -> std::io::Result<()> {
         },
     );
     sward::run(move || {
-        let server = Server::bind(("127.0.0.1", port))?.mode(mode);
+        let server = Server::bind(("127.0.0.1", port))?.mode(mode).stop_on_signals();
         println!("ws_echo: http://{}/ in {mode} mode", server.local_addr()?);
         server.serve(app)
     })

@@ -9,10 +9,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::announce::Announcing;
+use super::announced::Client;
 use super::connection::{Begun, Context, Next, too_slow, turn};
 use super::detached;
 use super::link::{Holder, LINGER, LINGER_BYTES, Link};
@@ -53,6 +55,10 @@ struct Kept {
     begun: Option<Begun>,
     /// What encrypts it.
     session: Option<Box<Session>>,
+    /// The proxy has still to announce its client, before anything else.
+    announcing: Option<Announcing>,
+    /// The proxy that has.
+    proxy: Option<SocketAddr>,
 }
 
 /// The next connection, or `None` when the server stops. Whatever else goes wrong, it goes on.
@@ -66,11 +72,19 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
         let error = match listener.accept()? {
             // One that came just before the stop is served: with a listener that others go on with no client is lost.
             Ok((socket, peer)) => {
+                if !listener.admits(peer) {
+                    continue;
+                }
                 // At the limit this one is kept waiting, and no further one is accepted.
                 let _open = context.state.open(context.config.max_connections)?;
+                let kept = listener.announces().then(|| {
+                    Box::new(Kept { announcing: Some(Announcing::default()), ..Kept::default() })
+                });
+                if kept.is_none() && !has_room(context, peer) {
+                    continue;
+                }
                 let (service, tls) = (service.clone(), listener.speaks().cloned());
-                let connection = Connection { service, peer, tls, kept: None, _open };
-                return Some((connection, socket));
+                return Some((Connection { service, peer, tls, kept, _open }, socket));
             }
             Err(error) => error,
         };
@@ -82,6 +96,28 @@ fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Desc
                 thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST);
             }
+        }
+    }
+}
+
+/// Counts a connection of that client, if there is a limit, which it must not exceed.
+fn has_room(context: &Context, peer: SocketAddr) -> bool {
+    let most = context.config.max_connections_per_ip.filter(|_| has_address(peer));
+    most.is_none_or(|most| context.state.per_address.enter(peer.ip(), most))
+}
+
+/// Clients on Unix sockets have none.
+fn has_address(peer: SocketAddr) -> bool {
+    !peer.ip().is_unspecified()
+}
+
+impl Drop for Connection {
+    /// It does not count any more.
+    fn drop(&mut self) {
+        let Context { config, state } = &self.service.context;
+        let was_announced = self.kept.as_ref().is_none_or(|kept| kept.announcing.is_none());
+        if config.max_connections_per_ip.is_some() && was_announced && has_address(self.peer) {
+            state.per_address.leave(self.peer.ip());
         }
     }
 }
@@ -127,6 +163,29 @@ impl Connection {
         });
     }
 
+    /// The proxy has said for whom it speaks. False if that client has too many connections.
+    fn is_announced(&mut self, client: Client) -> bool {
+        let proxy = self.peer;
+        let peer = match client {
+            Client::At(addr) => addr,
+            Client::OnUnix => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            Client::Unknown => proxy,
+        };
+        let has_room = has_room(&self.service.context, peer);
+        if let Some(kept) = &mut self.kept
+            && has_room
+        {
+            kept.announcing = None;
+            kept.proxy = Some(proxy);
+            self.peer = peer;
+        }
+        has_room
+    }
+
+    fn proxy(&self) -> Option<SocketAddr> {
+        self.kept.as_ref()?.proxy
+    }
+
     fn session(&self) -> Option<&Session> {
         self.kept.as_ref().and_then(|kept| kept.session.as_deref())
     }
@@ -140,6 +199,13 @@ impl Connection {
 
     /// On a fresh green thread: something came.
     fn turn(mut self, socket: Descriptor, mut deadline: Option<Instant>, is_fresh: bool) {
+        if let Some(announcing) = self.kept.as_mut().and_then(|kept| kept.announcing.as_mut()) {
+            match announcing.step(&socket) {
+                Ok(Some(client)) if self.is_announced(client) => {}
+                Ok(None) => return self.wait(socket, deadline, is_fresh),
+                _ => return,
+            }
+        }
         match self.shake(&socket, deadline) {
             None => {}
             Some(Shaken::Done) => {
@@ -151,7 +217,7 @@ impl Connection {
         }
         let mut begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
         let Service { context, app } = &*self.service;
-        let link = Link::new(&socket, context, Holder::Turn).over(self.session());
+        let link = Link::new(&socket, context, Holder::Turn).over(self.session()).by(self.proxy());
         let next = loop {
             match turn(context, &**app, &link, self.peer, None, begun.take()) {
                 // What is here already would not wake anybody.
@@ -165,7 +231,7 @@ impl Connection {
         match next {
             Next::Idle => {
                 let deadline = Link::after(context.config.keep_alive_timeout);
-                self.kept.take_if(|kept| kept.session.is_none());
+                self.kept.take_if(|kept| kept.session.is_none() && kept.proxy.is_none());
                 self.wait(socket, deadline, false);
             }
             Next::Nothing => {
@@ -236,13 +302,25 @@ impl Connection {
     }
 
     /// On an OS thread, from the first request to the last.
-    fn serve(self, socket: Descriptor) -> io::Result<()> {
-        let Service { context, app } = &*self.service;
+    fn serve(mut self, socket: Descriptor) -> io::Result<()> {
+        let service = self.service.clone();
+        let Service { context, app } = &*service;
         Link::prepare_os(&socket, &context.config)?;
         let mut os = Reachable::new(socket);
         os.says_goodbye = self.tls.is_some();
         let os = Arc::new(os);
         let _listed = context.state.list(&os);
+        if self.kept.as_ref().is_some_and(|kept| kept.announcing.is_some()) {
+            os.set(Waits::ForFirst);
+            if context.state.closes_waiting(true) {
+                return Ok(());
+            }
+            let deadline = Link::after(context.config.header_timeout);
+            let client = Announcing::wait(&os.socket, deadline)?;
+            if !self.is_announced(client) {
+                return Ok(());
+            }
+        }
         let mut session = None;
         if let Some(tls) = &self.tls {
             os.set(Waits::ForFirst);
@@ -260,7 +338,8 @@ impl Connection {
                 Shaken::More | Shaken::Gone => return Ok(()),
             }
         }
-        let link = Link::new(&os.socket, context, Holder::Os(&os)).over(session.as_deref());
+        let link = Link::new(&os.socket, context, Holder::Os(&os));
+        let link = link.over(session.as_deref()).by(self.proxy());
         let mut deadline = Link::after(context.config.header_timeout);
         let mut is_fresh = true;
         loop {

@@ -47,6 +47,11 @@ pub struct Config {
     /// Open connections; at the limit the server stops accepting until one closes. Default 1,000,000:
     /// in practice the descriptor limit comes first.
     pub max_connections: usize,
+    /// Open connections of one client, that is of one IPv4 address or one IPv6 /64 network, over all TCP listeners of
+    /// the server; further ones are closed at once. Behind a proxy that announces its clients
+    /// ([`Listener::proxy_protocol`](super::Listener::proxy_protocol)) theirs count. Default `None`: no limit, since a
+    /// proxy of another kind, or a company behind one address, would be one client.
+    pub max_connections_per_ip: Option<usize>,
     /// Connections that the kernel keeps for us until they are accepted. Default 1024 (capped by
     /// `net.core.somaxconn`).
     pub backlog: u32,
@@ -74,6 +79,7 @@ impl Default for Config {
             max_head: 64 << 10,
             max_body: 2 << 20,
             max_connections: 1_000_000,
+            max_connections_per_ip: None,
             backlog: 1024,
             nodelay: true,
             server_name: None,

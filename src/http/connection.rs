@@ -382,6 +382,7 @@ impl Turn<'_> {
         self.link.begin();
         let body = Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
         let mut request = Request::new(head, body, self.peer);
+        request.set_proxy(self.link.proxy);
 
         let (app, context) = (self.app, self.context);
         let handled = panic::catch_unwind(AssertUnwindSafe(|| app.call(&mut request)));

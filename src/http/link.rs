@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub(crate) struct Link<'c> {
     holder: Holder<'c>,
     /// What goes over the socket is encrypted by this.
     pub(crate) tls: Option<&'c Session>,
+    /// Who has announced the client, if somebody has.
+    pub(crate) proxy: Option<SocketAddr>,
     /// The last call that received took all that there was.
     drained: AtomicBool,
     /// How well the client sends, and how well it takes.
@@ -66,7 +68,13 @@ impl<'c> Link<'c> {
         let (incoming, outgoing) = (Pace::default(), Pace::default());
         let drained = AtomicBool::new(false);
         let cut = &context.state.cut;
-        Link { socket, config, cut, holder, tls: None, drained, incoming, outgoing }
+        Link { socket, config, cut, holder, tls: None, proxy: None, drained, incoming, outgoing }
+    }
+
+    /// Behind a proxy that has announced its client.
+    pub(crate) fn by(mut self, proxy: Option<SocketAddr>) -> Link<'c> {
+        self.proxy = proxy;
+        self
     }
 
     /// The same over TLS, if there is a session.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::inherited::{self, Passed, Source};
+use super::middleware::{Network, networks};
 use super::socket_file::{self, SocketFile};
 use super::tls::Tls;
 use crate::hub;
@@ -57,6 +58,8 @@ pub struct Listener {
     attending: Lock<Vec<hub::Thread>>,
     /// Its clients speak TLS.
     tls: Option<Tls>,
+    /// Its clients are proxies that announce theirs, at these addresses.
+    proxies: Option<Vec<Network>>,
 }
 
 impl Listener {
@@ -65,6 +68,7 @@ impl Listener {
             socket,
             kind,
             tls: None,
+            proxies: None,
             source: Source::Given,
             is_handed: false,
             name: None,
@@ -254,6 +258,51 @@ impl Listener {
         self
     }
 
+    /// Its clients are proxies that say first, by the PROXY protocol (version 1 or 2), for whom they speak:
+    /// [`Request::peer_addr`](super::Request::peer_addr) is the address that they announce, and
+    /// [`Request::proxy_addr`](super::Request::proxy_addr) theirs. TLS, if there is any, begins behind that.
+    ///
+    /// Only proxies at these addresses or networks may connect (`10.0.0.0/8`; on a Unix socket, whoever its file lets).
+    /// Others are closed at once, and so is who does not announce a client, or not within
+    /// [`Config::header_timeout`](super::Config::header_timeout). There is no way to have it both ways on one listener:
+    /// whoever may leave the announcement out may also write one of their own, and be anybody.
+    ///
+    /// A proxy that speaks for itself (a health check) or does not know the client is its own client. Checksums are
+    /// verified; other notes are passed over.
+    ///
+    /// ```
+    /// use sward::http::{Listener, Server};
+    ///
+    /// let behind_haproxy = Listener::bind("127.0.0.1:0")?.proxy_protocol(["127.0.0.1", "10.0.0.0/8"]);
+    /// let server = Server::new().listen(behind_haproxy);
+    /// # drop(server);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If one is neither an address nor a network.
+    #[track_caller]
+    pub fn proxy_protocol<S: AsRef<str>>(
+        mut self,
+        proxies: impl IntoIterator<Item = S>,
+    ) -> Listener {
+        self.proxies = Some(networks(proxies));
+        self
+    }
+
+    /// Whether clients are announced here.
+    pub(crate) fn announces(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// Whether somebody at that address may be here at all.
+    pub(crate) fn admits(&self, peer: SocketAddr) -> bool {
+        let Some(proxies) = &self.proxies else { return true };
+        let ip = peer.ip().to_canonical();
+        self.kind == Kind::Unix || proxies.iter().any(|network| network.has(ip))
+    }
+
     /// What its clients speak, if not plain HTTP.
     pub(crate) fn speaks(&self) -> Option<&Tls> {
         self.tls.as_ref()
@@ -304,6 +353,7 @@ impl Listener {
         let options = BindOptions::new().reuse_port(true);
         let mut own = Listener::from(TcpListener::bind_with(self.local_addr()?, options)?);
         own.tls = self.tls.clone();
+        own.proxies = self.proxies.clone();
         own.prepare(config)?;
         Ok(Some(own))
     }

@@ -56,12 +56,14 @@
 #![forbid(unsafe_code)]
 
 // Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
-// into_response, fields, stream, heartbeat, sse, follow, long_poll, route, methods, router, verbs, middleware, cookie, multipart, typed, error. What
-// moves: link, pace, buffer, connection, answer, state, socket_file, inherited, listener, accept, stop, restart,
-// server, detached. Beyond HTTP: upgrade, ws. Files:
+// into_response, fields, stream, heartbeat, sse, follow, long_poll, route, methods, router, verbs, middleware, cookie,
+// multipart, typed, error. What moves: link, pace, buffer, connection, answer, per_address, state, announced, announce,
+// socket_file, inherited, listener, accept, stop, restart, server, detached. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, coding. TLS: tls, or no_tls in its place.
 mod accept;
 mod accept_encoding;
+mod announce;
+mod announced;
 mod answer;
 mod body;
 mod buffer;
@@ -95,6 +97,7 @@ pub mod middleware;
 mod mode;
 mod multipart;
 mod pace;
+mod per_address;
 mod request;
 mod response;
 mod restart;

@@ -40,6 +40,8 @@ pub struct Request<'r> {
     body: Body<'r>,
     /// Who asks.
     peer: SocketAddr,
+    /// Who has announced it.
+    proxy: Option<SocketAddr>,
     /// The same behind proxies, if middleware found it out.
     client: Option<IpAddr>,
     /// What middleware left for handlers.
@@ -53,6 +55,7 @@ impl<'r> Request<'r> {
             matched: Matched::default(),
             body,
             peer,
+            proxy: None,
             client: None,
             extensions: Extensions::new(),
         }
@@ -78,9 +81,19 @@ impl<'r> Request<'r> {
         self.head.target
     }
 
-    /// The client's address, or that of the proxy before us.
+    /// The client's address, or that of the proxy before us, unless that proxy announces its clients.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    pub(crate) fn set_proxy(&mut self, proxy: Option<SocketAddr>) {
+        self.proxy = proxy;
+    }
+
+    /// The other end of the connection, if that is a proxy that has announced the client by the PROXY protocol
+    /// ([`Listener::proxy_protocol`](super::Listener::proxy_protocol)); [`Request::peer_addr`] is the client's then.
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.proxy
     }
 
     /// The client's address: behind proxies what [`TrustedProxies`](super::middleware::TrustedProxies) found, else

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::listener::Listener;
+use super::per_address::PerAddress;
 use crate::io::Descriptor;
 use crate::sync::Mutex;
 use crate::sys::{self, Lock};
@@ -34,6 +35,8 @@ pub(crate) struct State {
     hurry: AtomicBool,
     /// Whether `serve` has returned, or will never be called.
     over: Monitor<bool>,
+    /// How many each address has, if there is a limit.
+    pub(crate) per_address: PerAddress,
     /// How many connections are open.
     open: Monitor<usize, 2>,
     /// To be closed when the server stops.
@@ -60,6 +63,7 @@ impl State {
             fresh_over: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
             over: Monitor::new(false),
+            per_address: PerAddress::default(),
             open: Monitor::new(0),
             listeners: Mutex::new(Vec::new()),
             reachable: Mutex::new(HashMap::new()),

@@ -31,6 +31,7 @@ pub use concurrency::ConcurrencyLimit;
 pub use cors::Cors;
 pub use metrics::Metrics;
 pub use proxies::TrustedProxies;
+pub(super) use proxies::{Network, networks};
 pub use request_id::{RequestId, RequestIds};
 pub use time_limit::TimeLimit;
 

@@ -32,7 +32,7 @@ pub struct TrustedProxies {
 
 /// Addresses with the same first bits.
 #[derive(Debug, Clone, Copy)]
-struct Network {
+pub(in crate::http) struct Network {
     first: IpAddr,
     bits: u32,
 }
@@ -109,7 +109,7 @@ impl Network {
         (bits <= most).then_some(Network { first, bits })
     }
 
-    fn has(&self, addr: IpAddr) -> bool {
+    pub(in crate::http) fn has(&self, addr: IpAddr) -> bool {
         // The first bits are equal: what differs lies below them.
         match (self.first, addr) {
             (IpAddr::V4(first), IpAddr::V4(addr)) => {
@@ -126,7 +126,9 @@ impl Network {
 }
 
 #[track_caller]
-fn networks<S: AsRef<str>>(proxies: impl IntoIterator<Item = S>) -> Vec<Network> {
+pub(in crate::http) fn networks<S: AsRef<str>>(
+    proxies: impl IntoIterator<Item = S>,
+) -> Vec<Network> {
     let mut networks = Vec::new();
     for proxy in proxies {
         let proxy = proxy.as_ref();
