@@ -32,9 +32,7 @@ fn plain(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         if digits == 0 || digits > 15 {
             return None;
         }
-        let extension = &line[digits..];
-        let unpadded = extension.iter().position(|&b| b != b' ' && b != b'\t');
-        if !extension.is_empty() && unpadded.is_none_or(|at| extension[at] != b';') {
+        if !are_extensions(&line[digits..]) {
             return None;
         }
         let size = std::str::from_utf8(&line[..digits]).unwrap();
@@ -66,4 +64,49 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = &bytes[..end];
     let printable = line.iter().all(|&b| b == b'\t' || !b.is_ascii_control());
     printable.then_some((line, &bytes[end + 2..]))
+}
+
+/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, one step after the other.
+fn are_extensions(line: &[u8]) -> bool {
+    let mut rest = line;
+    while !rest.is_empty() {
+        let Some(after) = blanks(rest).strip_prefix(b";") else { return false };
+        let Some(after) = token(blanks(after)) else { return false };
+        rest = after;
+        if let Some(value) = blanks(rest).strip_prefix(b"=") {
+            let value = blanks(value);
+            let after = match value.strip_prefix(b"\"") {
+                Some(quoted) => unquoted(quoted),
+                None => token(value),
+            };
+            let Some(after) = after else { return false };
+            rest = after;
+        }
+    }
+    true
+}
+
+fn blanks(bytes: &[u8]) -> &[u8] {
+    let count = bytes.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
+    &bytes[count..]
+}
+
+/// What follows a token.
+fn token(bytes: &[u8]) -> Option<&[u8]> {
+    let is_token = |b: &&u8| crate::is_token(&char::from(**b).to_string()) && b.is_ascii();
+    let count = bytes.iter().take_while(is_token).count();
+    (count > 0).then(|| &bytes[count..])
+}
+
+/// What follows the closing quote.
+fn unquoted(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', _, after @ ..] => after,
+            [_, after @ ..] => after,
+            [] => return None,
+        };
+    }
 }

@@ -21,8 +21,22 @@ enum State {
     Size(u8),
     /// In the blanks before an extension; without one there may be none.
     Blanks,
-    /// In a chunk extension, skipped.
+    /// Behind its semicolon.
     Extension,
+    /// In its name, skipped.
+    ExtensionName,
+    /// In the blanks behind its name.
+    NameBlanks,
+    /// Behind the `=`.
+    Equals,
+    /// In a value that is a token, skipped.
+    Value,
+    /// In a value in quotes, skipped.
+    Quoted,
+    /// Behind a backslash in there.
+    Escaped,
+    /// Behind the closing quote.
+    Unquoted,
     /// After the CR that ends the size line.
     SizeLf,
     /// In the data of a chunk.
@@ -113,8 +127,26 @@ impl Decoder {
             (State::Size(1..), b'\r') => State::SizeLf,
             (State::Size(1..) | State::Blanks, b';') => self.skip(byte, State::Extension)?,
             (State::Size(1..) | State::Blanks, b' ' | b'\t') => self.skip(byte, State::Blanks)?,
-            (State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, _) => self.skip(byte, State::Extension)?,
+            // A name, and perhaps a value, by the letter of 7.1.1.
+            (State::Extension, b' ' | b'\t') => self.skip(byte, State::Extension)?,
+            (State::Extension | State::ExtensionName, _) if is_token(byte) => {
+                self.skip(byte, State::ExtensionName)?
+            }
+            (State::ExtensionName | State::NameBlanks, b' ' | b'\t') => {
+                self.skip(byte, State::NameBlanks)?
+            }
+            (State::ExtensionName | State::NameBlanks, b'=') => self.skip(byte, State::Equals)?,
+            (State::Equals, b' ' | b'\t') => self.skip(byte, State::Equals)?,
+            (State::Equals, b'"') => self.skip(byte, State::Quoted)?,
+            (State::Equals | State::Value, _) if is_token(byte) => self.skip(byte, State::Value)?,
+            (State::Quoted, b'"') => self.skip(byte, State::Unquoted)?,
+            (State::Quoted, b'\\') => self.skip(byte, State::Escaped)?,
+            (State::Quoted | State::Escaped, _) => self.skip(byte, State::Quoted)?,
+            (State::Value | State::Unquoted, b' ' | b'\t') => self.skip(byte, State::Blanks)?,
+            (State::ExtensionName | State::NameBlanks | State::Value | State::Unquoted, b';') => {
+                self.skip(byte, State::Extension)?
+            }
+            (State::ExtensionName | State::Value | State::Unquoted, b'\r') => State::SizeLf,
             (State::SizeLf, b'\n') if self.left == 0 => State::TrailerStart,
             (State::SizeLf, b'\n') => State::Data,
             (State::DataCr, b'\r') => State::DataLf,
@@ -210,6 +242,7 @@ mod tests {
             (b"5\r\nhello\r\n00000\r\n\r\nGET /", b"hello", b"GET /"),
             (b"1\r\na\r\nA\r\n0123456789\r\n0\r\n\r\n", b"a0123456789", b""),
             (b"1;x=\"y\"\r\na\r\n0;z\r\n\r\n", b"a", b""),
+            (b"1 ; x = y ;z;q = \"\\\";\"\t;\tr\r\na\r\n0;s=\"\xff\"\r\n\r\n", b"a", b""),
             (b"1 ;x\r\na\r\n0\r\nDigest: 1\r\nX: y\r\n\r\nmore", b"a", b"more"),
             (b"3\r\n\r\n\n\r\n0\r\n\r\n", b"\r\n\n", b""),
         ] {
@@ -234,6 +267,19 @@ mod tests {
             b"1 1\r\n",
             b"1_0\r\n",
             b";x\r\n",
+            b"1;\r\n",
+            b"1; \r\n",
+            b"1;;x\r\n",
+            b"1;=y\r\n",
+            b"1;x=\r\n",
+            b"1;x \r\n",
+            b"1;x=y \r\n",
+            b"1;x y\r\n",
+            b"1;x=y z\r\n",
+            b"1;x=\"y\r\n",
+            b"1;x=\"y\"z\r\n",
+            b"1;x=\"\\\r\n",
+            b"1;\xff\r\n",
             b"1;a\0\r\n",
             b"1;a\nb\r\n",
             b"1;a\rb\r\n",

@@ -298,13 +298,11 @@ fn explain(error: httparse::Error, buf: &[u8]) -> Refused {
             let line = buf.trim_ascii_start().split(|&b| b == b'\r' || b == b'\n').next();
             let version = line.and_then(|line| line.split(|&b| b == b' ').nth(2));
             match version.and_then(|version| version.strip_prefix(b"HTTP/")) {
-                // The last two may be the beginning of the first.
-                Some([b'0'..=b'9', b'.', b'0'..=b'9'] | [b'2'..=b'9'] | [b'2'..=b'9', b'.']) => {
-                    refuse(
-                        StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                        "the versions spoken here are 1.1 and 1.0",
-                    )
-                }
+                // By the first byte that is another, so that it does not matter how much has come.
+                Some([b'0' | b'2'..=b'9', ..] | [b'1', b'.', b'2'..=b'9', ..]) => refuse(
+                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    "the versions spoken here are 1.1 and 1.0",
+                ),
                 _ => bad("not an HTTP version"),
             }
         }

@@ -211,6 +211,7 @@ fn hosts() {
         ("Host: [::1]:80\r\n", true),
         ("Host: 127.0.0.1:65535\r\n", true),
         ("Host: h:\r\n", true),
+        ("Host: h,i\r\n", false),
         ("Host: h:80:80\r\n", false),
         ("Host: h:http\r\n", false),
         ("Host: h:123456\r\n", false),

@@ -43,7 +43,8 @@ fn is_name_byte(b: u8) -> bool {
             table[b] = (b as u8).is_ascii_alphanumeric();
             b += 1;
         }
-        let marks = b"-._~%!$&'()*+,;=";
+        // No comma, though names may have one: that would be two hosts to somebody.
+        let marks = b"-._~%!$&'()*+;=";
         let mut at = 0;
         while at < marks.len() {
             table[marks[at] as usize] = true;
