@@ -24,6 +24,7 @@ use crate::hub::park::ScopeId;
 use crate::hub::{self, Interrupt};
 use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
 
+#[cfg(feature = "http")]
 pub(crate) use idle::{end_idle, start_when_readable};
 
 /// An open file that can be waited for. Owns its number.
