@@ -32,6 +32,7 @@ in_each_mode! {
     connected_and_silent
     a_stop_in_the_middle
     one_listener_of_two
+    behind_a_proxy_that_announces
 }
 
 fn app() -> Router {
@@ -375,6 +376,36 @@ fn one_listener_of_two(mode: Mode) {
     let connection = rustls::ClientConnection::new(config, name).unwrap();
     let stream = TcpStream::connect(tls_addr).unwrap();
     assert_eq!(Client(rustls::StreamOwned::new(connection, stream)).get("/"), "true");
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+}
+
+/// The announcement comes first, in the clear; one byte of it at a time, or with the handshake right behind it.
+fn behind_a_proxy_that_announces(mode: Mode) {
+    support::alarm();
+    let listener = Listener::bind("127.0.0.1:0").unwrap().tls(server_tls());
+    let listener = listener.proxy_protocol(["127.0.0.1"]);
+    let addr = listener.local_addr().unwrap();
+    let server = Server::new().listen(listener).mode(mode);
+    let handle = server.handle();
+    let app = Router::new().get("/", |req: &mut Request| format!("{}", req.peer_addr()));
+    let serve = move || sward::Builder::new().workers(2).run(move || server.serve(app));
+    let serving = std::thread::spawn(serve);
+    let announcement = b"PROXY TCP6 2001:db8::1 ::1 80 443\r\n";
+    for piece in [1, announcement.len()] {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in announcement.chunks(piece) {
+            stream.write_all(piece).unwrap();
+        }
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let config = client_config(&Wishes::default());
+        let connection = rustls::ClientConnection::new(config, name).unwrap();
+        let mut client = Client(rustls::StreamOwned::new(connection, stream));
+        for _ in 0..2 {
+            assert_eq!(client.get("/"), "[2001:db8::1]:80");
+        }
+    }
     handle.shutdown();
     serving.join().unwrap().unwrap();
 }
