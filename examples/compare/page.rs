@@ -118,7 +118,8 @@ fn sweep(
             figures: places.iter().map(at).collect(),
         }
     };
-    let series: Vec<_> = results.servers().into_iter().map(series_of).collect();
+    let is_here = |server: &Kind| results.of(workload).any(|cell| cell.server == *server);
+    let series: Vec<_> = results.servers().into_iter().filter(is_here).map(series_of).collect();
     Some(chart::lines(&Lines {
         title,
         note: &format!(
