@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::token::is_token_byte;
+
 /// Bytes of chunk extensions and trailers that one body may carry before it is refused.
 const MAX_OVERHEAD: usize = 8 << 10;
 
@@ -129,7 +131,7 @@ impl Decoder {
             (State::Size(1..) | State::Blanks, b' ' | b'\t') => self.skip(byte, State::Blanks)?,
             // A name, and perhaps a value, by the letter of 7.1.1.
             (State::Extension, b' ' | b'\t') => self.skip(byte, State::Extension)?,
-            (State::Extension | State::ExtensionName, _) if is_token(byte) => {
+            (State::Extension | State::ExtensionName, _) if is_token_byte(byte) => {
                 self.skip(byte, State::ExtensionName)?
             }
             (State::ExtensionName | State::NameBlanks, b' ' | b'\t') => {
@@ -138,7 +140,9 @@ impl Decoder {
             (State::ExtensionName | State::NameBlanks, b'=') => self.skip(byte, State::Equals)?,
             (State::Equals, b' ' | b'\t') => self.skip(byte, State::Equals)?,
             (State::Equals, b'"') => self.skip(byte, State::Quoted)?,
-            (State::Equals | State::Value, _) if is_token(byte) => self.skip(byte, State::Value)?,
+            (State::Equals | State::Value, _) if is_token_byte(byte) => {
+                self.skip(byte, State::Value)?
+            }
             (State::Quoted, b'"') => self.skip(byte, State::Unquoted)?,
             (State::Quoted, b'\\') => self.skip(byte, State::Escaped)?,
             (State::Quoted | State::Escaped, _) => self.skip(byte, State::Quoted)?,
@@ -152,7 +156,7 @@ impl Decoder {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size(0),
             (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerStart | State::TrailerName, _) if is_token(byte) => {
+            (State::TrailerStart | State::TrailerName, _) if is_token_byte(byte) => {
                 self.skip(byte, State::TrailerName)?
             }
             (State::TrailerName, b':') => self.skip(byte, State::TrailerValue)?,
@@ -173,11 +177,6 @@ impl Decoder {
         self.overhead -= 1;
         Ok(to)
     }
-}
-
-/// Whether a byte may stand in the name of a field (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Writes `size` in hex with CR LF, right-aligned, so that it ends where the data begins. Returns how

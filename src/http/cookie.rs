@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::request::Request;
 use super::response::Response;
+use super::token::is_token_byte;
 
 /// A cookie that a response sets: [`Response::cookie`].
 ///
@@ -56,8 +57,10 @@ impl Cookie {
     #[track_caller]
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Cookie {
         let (name, value) = (name.into(), value.into());
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        assert!(!name.is_empty() && name.bytes().all(is_token), "not a cookie's name: {name:?}");
+        assert!(
+            !name.is_empty() && name.bytes().all(is_token_byte),
+            "not a cookie's name: {name:?}"
+        );
         assert!(value.bytes().all(is_cookie_byte), "not a cookie's value: {value:?}");
         Cookie {
             name,

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::response::Response;
+use super::token::is_token_byte;
 
 impl Response {
     /// Sets a header. `Content-Type` replaces what the constructor chose; other headers add up.
@@ -122,25 +123,6 @@ impl Response {
 
 /// Room for the lines that a handler adds, as a rule.
 const FIRST: usize = 128;
-
-fn is_token_byte(b: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut b = 0;
-        while b < 128 {
-            table[b] = (b as u8).is_ascii_alphanumeric();
-            b += 1;
-        }
-        let marks = b"!#$%&'*+-.^_`|~";
-        let mut at = 0;
-        while at < marks.len() {
-            table[marks[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
-    TABLE[usize::from(b)]
-}
 
 #[cfg(test)]
 mod tests {

@@ -55,7 +55,7 @@
 )]
 #![forbid(unsafe_code)]
 
-// Reading order. Bytes only: head, target, chunked, event, date, encode. What handlers see: request, body, response,
+// Reading order. Bytes only: token, head, target, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, heartbeat, sse, follow, long_poll, route, methods, router, verbs, middleware, cookie,
 // multipart, typed, error. What moves: link, pace, buffer, connection, answer, per_address, state, announced, announce,
 // socket_file, inherited, listener, accept, stop, restart, server, detached. Beyond HTTP: upgrade, ws. Files:
@@ -116,6 +116,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod token;
 mod typed;
 mod upgrade;
 mod verbs;

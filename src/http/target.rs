@@ -6,6 +6,7 @@
 use http::{Method, StatusCode};
 
 use super::head::{Refused, bad, refuse};
+use super::token::letters_digits_and;
 
 /// `host [":" port]` (RFC 3986, 3.2; user names are not for requests). An empty one too, as in `Host:`.
 pub(crate) fn is_authority(value: &[u8]) -> bool {
@@ -36,22 +37,8 @@ pub(crate) fn is_authority(value: &[u8]) -> bool {
 
 /// Whether a byte may stand in the name of a host. A table, since every request has a Host.
 fn is_name_byte(b: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut b = 0;
-        while b < 128 {
-            table[b] = (b as u8).is_ascii_alphanumeric();
-            b += 1;
-        }
-        // No comma, though names may have one: that would be two hosts to somebody.
-        let marks = b"-._~%!$&'()*+;=";
-        let mut at = 0;
-        while at < marks.len() {
-            table[marks[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
+    // No comma, though names may have one: that would be two hosts to somebody.
+    const TABLE: [bool; 256] = letters_digits_and(b"-._~%!$&'()*+;=");
     TABLE[usize::from(b)]
 }
 
