@@ -10,16 +10,18 @@
 //! certificates are those of `tests/tls`: ECDSA on P-256, TLS 1.3.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a program of its own")]
 
+#[path = "../tests/http_support/mod.rs"]
+mod http_support;
 mod support;
 #[path = "../tests/tls_support/mod.rs"]
 mod tls_support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::Measured;
 use sward::http::rustls::pki_types::ServerName;
 use sward::http::rustls::{ClientConfig, ClientConnection, StreamOwned};
 use sward::http::{Listener, Mode, Request, Router, Server};
@@ -60,50 +62,26 @@ fn serve(mode: Mode) {
     server.serve(app).expect("it serves");
 }
 
-/// The child process, by the kernel's figures.
-struct Measured {
-    child: Child,
+/// The child process, and where it listens.
+struct Served {
+    process: Measured,
     plain: String,
     tls: String,
 }
 
-impl Measured {
-    fn start(mode: Mode) -> Measured {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .env(ROLE, mode.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut addrs = String::new();
-        BufReader::new(child.stdout.take().expect("piped"))
-            .read_line(&mut addrs)
-            .expect("addresses");
-        let (plain, tls) = addrs.trim().split_once(' ').expect("two");
-        Measured { plain: plain.into(), tls: tls.into(), child }
+impl Served {
+    fn start(mode: Mode) -> Served {
+        let (process, addrs) = Measured::start(ROLE, &mode.to_string());
+        let (plain, tls) = addrs.split_once(' ').expect("two");
+        Served { plain: plain.into(), tls: tls.into(), process }
     }
 
     fn memory(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let text = text.expect("the server lives");
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        self.process.status("VmRSS:")
     }
 
-    /// CPU of all its threads.
     fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("tasks");
-        let nanos = tasks.flatten().map(|task| {
-            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
-        });
-        Duration::from_nanos(nanos.sum())
-    }
-}
-
-impl Drop for Measured {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.cpu()
     }
 }
 
@@ -152,8 +130,8 @@ fn exchange(stream: &mut (impl Read + Write)) {
 
 /// Memory of `count` connections that `open` makes; each kind with a server of its own, whose first hundred pay what
 /// everything costs once.
-fn memory<C>(what: &str, count: usize, mode: Mode, mut open: impl FnMut(&Measured) -> C) {
-    let server = Measured::start(mode);
+fn memory<C>(what: &str, count: usize, mode: Mode, mut open: impl FnMut(&Served) -> C) {
+    let server = Served::start(mode);
     let first: Vec<C> = (0..100).map(|_| open(&server)).collect();
     settle(&server);
     let (before, cpu) = (server.memory(), server.cpu());
@@ -166,7 +144,7 @@ fn memory<C>(what: &str, count: usize, mode: Mode, mut open: impl FnMut(&Measure
 }
 
 /// Until it has done what it was asked.
-fn settle(server: &Measured) {
+fn settle(server: &Served) {
     let mut before = server.cpu();
     loop {
         std::thread::sleep(Duration::from_millis(300));
@@ -214,7 +192,7 @@ fn measure(count: usize, mode: Mode) {
         stream
     });
 
-    let server = Measured::start(mode);
+    let server = Served::start(mode);
     let mut plain: Vec<TcpStream> = (0..BUSY).map(|_| connect(&server.plain)).collect();
     let mut tls: Vec<Secure> = (0..BUSY).map(|_| secure(&server.tls, &full)).collect();
     plain.iter_mut().for_each(exchange);
@@ -242,12 +220,7 @@ fn client_config_cached() -> Arc<ClientConfig> {
 }
 
 /// The server's CPU for `each` requests on all of `clients`.
-fn round<S: Read + Write>(
-    server: &Measured,
-    clients: &mut [S],
-    path: &str,
-    each: usize,
-) -> Duration {
+fn round<S: Read + Write>(server: &Served, clients: &mut [S], path: &str, each: usize) -> Duration {
     let before = server.cpu();
     for _ in 0..each {
         // All at once where the answers fit into the sockets.

@@ -13,10 +13,10 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
+use std::time::Instant;
 
+use support::Measured;
 use sward::http::{Mode, Request, Router, Server, WebSocket};
 use sward::net::TcpStream;
 
@@ -54,46 +54,8 @@ fn serve(mode: Mode) {
     server.serve(app).expect("it serves");
 }
 
-/// The child process, by the kernel's figures.
-struct Measured {
-    child: Child,
-}
-
-impl Measured {
-    fn status(&self, name: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let text = text.expect("the server lives");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a figure");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
-    }
-
-    /// CPU of all its threads.
-    fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("tasks");
-        let nanos = tasks.flatten().map(|task| {
-            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
-        });
-        Duration::from_nanos(nanos.sum())
-    }
-}
-
-impl Drop for Measured {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn measure(count: usize, mode: Mode) {
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .env(ROLE, mode.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the server starts");
-    let mut addr = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut addr).expect("an address");
-    let (addr, server) = (addr.trim().to_owned(), Measured { child });
+    let (server, addr) = Measured::start(ROLE, &mode.to_string());
 
     drop(open(&addr)); // what everything costs once is paid now
     let (rss, tables) = (server.status("VmRSS:"), server.status("VmPTE:"));

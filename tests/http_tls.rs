@@ -18,7 +18,7 @@ use sward::http::{
     Config, Error, Event, Mode, Request, Response, Router, ServeDir, Sse, StatusCode, WebSocket,
 };
 use sward::pubsub::Topic;
-use tls_support::{Client, Wishes, client_config, server_tls, start};
+use tls_support::{Secure, Wishes, client_config, server_tls, start};
 
 in_each_mode! {
     requests_in_a_row
@@ -338,7 +338,7 @@ fn graceful_stop(mode: Mode) {
 fn a_client_that_vanishes(mode: Mode) {
     support::alarm();
     let server = start(mode, server_tls(), Config::default(), app());
-    let gone = |mut client: Client| {
+    let gone = |mut client: Secure| {
         client.send(get("/"));
         assert_eq!(client.response().1, "hello");
     };
@@ -418,7 +418,7 @@ fn websockets(mode: Mode) {
 }
 
 /// A frame of the server's: its first byte and its payload.
-fn frame(client: &mut Client) -> (u8, Vec<u8>) {
+fn frame(client: &mut Secure) -> (u8, Vec<u8>) {
     let mut head = [0; 2];
     client.0.read_exact(&mut head).unwrap();
     let len = match head[1] {

@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use http_support::{body_of, eventually, get, get_once, status_of};
+use http_support::{Client, body_of, eventually, get, get_once, status_of};
 use sward::http::rustls::{self, AlertDescription};
 use sward::http::{Config, Listener, Mode, Request, Router, Server, Tls};
-use tls_support::{Client, Running, Wishes, certificate, client_config, file, server_tls, start};
+use tls_support::{Running, Secure, Wishes, certificate, client_config, file, server_tls, start};
 
 in_each_mode! {
     by_name
@@ -47,7 +47,7 @@ fn app() -> Router {
 
 /// What rustls says is wrong, as a client sees it: in the handshake, or (1.3) in the first answer.
 #[track_caller]
-fn refusal(mut client: Client) -> rustls::Error {
+fn refusal(mut client: Secure) -> rustls::Error {
     let failed = client.shake().and_then(|()| {
         client.0.write_all(get("/").as_bytes())?;
         client.0.read(&mut [0]).map(drop)
@@ -58,7 +58,7 @@ fn refusal(mut client: Client) -> rustls::Error {
 }
 
 /// The certificate that a client is shown.
-fn shown(client: &mut Client) -> rustls::pki_types::CertificateDer<'static> {
+fn shown(client: &mut Secure) -> rustls::pki_types::CertificateDer<'static> {
     client.shake().unwrap();
     client.0.conn.peer_certificates().unwrap()[0].clone()
 }
@@ -97,7 +97,7 @@ fn by_protocol(mode: Mode) {
     assert_eq!(server.client().get("/"), "hello");
 }
 
-fn shows(server: &Running, own: Option<&'static str>, only_tls12: bool) -> Client {
+fn shows(server: &Running, own: Option<&'static str>, only_tls12: bool) -> Secure {
     let wishes = Wishes { own, only_tls12, ..Wishes::default() };
     server.client_by(&client_config(&wishes), "localhost")
 }

@@ -1,7 +1,11 @@
 //! What the benches share: interleaved rounds, medians with their spread, and what they ran on.
-#![allow(dead_code, reason = "each bench uses its part")]
+#![allow(dead_code, unused_imports, reason = "each bench uses its part")]
+
+mod child;
 
 use std::time::Duration;
+
+pub(crate) use child::Measured;
 
 /// One runtime doing the work; gives its figure.
 pub(crate) struct Row {
@@ -79,23 +83,27 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
 
 /// CPU time of this process so far, user and system.
 pub(crate) fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    // schedstat of the main thread only; the sum over threads is in /proc/self/task.
-    let of = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-    let tasks = std::fs::read_dir("/proc/self/task").map(|tasks| {
-        tasks
-            .flatten()
-            .map(|task| {
-                of(&std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default())
-            })
-            .sum()
+    cpu_of("self")
+}
+
+/// The same of a process, by what it is called in /proc: the sum over its threads.
+pub(crate) fn cpu_of(process: &str) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let nanos = tasks.map(|task| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
     });
-    Duration::from_nanos(tasks.unwrap_or_else(|_| of(&stat)))
+    Duration::from_nanos(nanos.sum())
 }
 
 /// A field of /proc/self/status, in bytes.
 pub(crate) fn status(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status_of("self", field)
+}
+
+/// The same of a process; 0 if it is not there.
+pub(crate) fn status_of(process: &str, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

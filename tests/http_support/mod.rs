@@ -75,11 +75,13 @@ impl Drop for Running {
     }
 }
 
-pub(crate) struct Client(pub(crate) TcpStream);
+/// Speaks over any kind of stream.
+pub(crate) struct Client<S = TcpStream>(pub(crate) S);
 
-impl Client {
+impl<S: Read + Write> Client<S> {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).unwrap();
+        self.0.flush().unwrap();
     }
 
     /// All that comes until the server closes.
@@ -114,7 +116,9 @@ impl Client {
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0))
     }
+}
 
+impl Client {
     /// Nothing follows from the client.
     pub(crate) fn finish(&mut self) {
         self.0.shutdown(Shutdown::Write).unwrap();

@@ -1,8 +1,9 @@
 //! A server that speaks TLS, and clients by rustls. The keys and certificates are those of `tests/tls`.
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use sward::http::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sward::http::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion, version,
 };
-use sward::http::{Config, Handler, Mode, Server, ServerHandle, Tls};
+use sward::http::{Config, Handler, Mode, Server, Tls};
+
+use crate::http_support::{self, Client};
 
 /// A file of `tests/tls`.
 pub(crate) fn file(name: &str) -> PathBuf {
@@ -59,60 +62,51 @@ pub(crate) fn client_config(wishes: &Wishes) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// A running server; stopped when dropped.
-pub(crate) struct Running {
-    pub(crate) addr: SocketAddr,
-    pub(crate) handle: ServerHandle,
-    thread: Option<std::thread::JoinHandle<io::Result<()>>>,
-}
+/// A running server whose clients speak TLS; stopped when dropped.
+pub(crate) struct Running(http_support::Running);
 
 /// Starts a server with a runtime of its own, of two workers.
 pub(crate) fn start(mode: Mode, tls: Tls, config: Config, app: impl Handler) -> Running {
     let server = Server::bind("127.0.0.1:0").unwrap().tls(tls).mode(mode).config(config);
-    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
-    let serve = move || sward::Builder::new().workers(2).run(move || server.serve(app));
-    Running { addr, handle, thread: Some(std::thread::spawn(serve)) }
+    Running(http_support::run(server, app))
+}
+
+impl Deref for Running {
+    type Target = http_support::Running;
+
+    fn deref(&self) -> &http_support::Running {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut http_support::Running {
+        &mut self.0
+    }
 }
 
 impl Running {
+    /// A connection, before any handshake.
     pub(crate) fn tcp(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.addr).unwrap();
+        let stream = self.0.client().0;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
         stream
     }
 
     /// A client that has not spoken yet: the handshake is part of its first read or write.
-    pub(crate) fn client_by(&self, config: &Arc<ClientConfig>, name: &str) -> Client {
+    pub(crate) fn client_by(&self, config: &Arc<ClientConfig>, name: &str) -> Secure {
         let name = ServerName::try_from(name.to_string()).unwrap();
         Client(StreamOwned::new(ClientConnection::new(config.clone(), name).unwrap(), self.tcp()))
     }
 
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Secure {
         self.client_by(&client_config(&Wishes::default()), "localhost")
     }
-
-    /// Waits until serve has returned, after a shutdown.
-    pub(crate) fn join(&mut self) {
-        self.thread.take().unwrap().join().unwrap().unwrap();
-    }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            if !std::thread::panicking() {
-                ended.unwrap().unwrap();
-            }
-        }
-    }
-}
+pub(crate) type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
 
-pub(crate) struct Client(pub(crate) StreamOwned<ClientConnection, TcpStream>);
-
-impl Client {
+impl Secure {
     /// The whole handshake; the error is what rustls says.
     pub(crate) fn shake(&mut self) -> io::Result<()> {
         while self.0.conn.is_handshaking() {
@@ -122,43 +116,9 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).unwrap();
-        self.0.flush().unwrap();
-    }
-
-    /// All that comes until the server closes, with a close_notify.
-    pub(crate) fn rest(&mut self) -> String {
-        let mut bytes = Vec::new();
-        self.0.read_to_end(&mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    /// Reads until the text received so far ends with `end`.
-    pub(crate) fn until(&mut self, end: &str) -> String {
-        let mut text = Vec::new();
-        while !text.ends_with(end.as_bytes()) {
-            let mut byte = [0];
-            match self.0.read(&mut byte) {
-                Ok(1) => text.push(byte[0]),
-                other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&text)),
-            }
-        }
-        String::from_utf8(text).unwrap()
-    }
-
-    /// One response with a Content-Length: its head, and its body.
-    pub(crate) fn response(&mut self) -> (String, String) {
-        let head = self.until("\r\n\r\n");
-        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-        let mut body = vec![0; length.map_or(0, |n| n.parse().unwrap())];
-        self.0.read_exact(&mut body).unwrap();
-        (head, String::from_utf8(body).unwrap())
-    }
-
     /// Asks and returns the body.
     pub(crate) fn get(&mut self, path: &str) -> String {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.send(http_support::get(path));
         let (head, body) = self.response();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         body
