@@ -86,6 +86,9 @@ pub mod pubsub;
 #[cfg(feature = "http")]
 pub mod http;
 
+#[cfg(feature = "webhook")]
+pub mod webhook;
+
 #[cfg(all(feature = "patch", target_os = "linux", target_env = "gnu", not(miri)))]
 pub mod patch;
 

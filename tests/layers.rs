@@ -68,6 +68,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["webhook"]),
     ("redis", &["webhook"]),
     ("ureq", &["webhook"]),
+    ("ring", &["webhook"]),
+    ("base64", &["webhook"]),
     ("may", &[]),
     ("may_minihttp", &[]),
     ("tokio", &[]),
