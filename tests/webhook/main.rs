@@ -1,0 +1,5 @@
+//! The webhook registry: one program for all its tests, a module per subject.
+//!
+//! What needs an outside server (Redis, MongoDB) is in `tests/webhook_stores`, which runs the same battery.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
