@@ -66,7 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("zstd", &["http"]),
     ("rustls", &["http"]),
     ("rusqlite", &["webhook"]),
-    ("redis", &["webhook"]),
+    ("redis", &["pubsub", "webhook"]),
     ("ureq", &["webhook"]),
     ("ring", &["webhook"]),
     ("base64", &["webhook"]),
