@@ -24,7 +24,9 @@ use super::time::Time;
 /// Where everything is kept.
 ///
 /// Times are given by the caller, so that a store needs no clock. Lists are in the order of acceptance or registration unless
-/// said otherwise, and go on after the id that the last page ended with.
+/// said otherwise, and go on after the id that the last page ended with; after an id that is not there comes nothing. Deliveries
+/// are in the order in which their messages were accepted, those of one message in the order in which their endpoints were
+/// registered; that is also what "first" means among them, and what decides between two that are due at the same time.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
     // Endpoints.
 
@@ -41,16 +43,17 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn endpoints(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Endpoint>>;
 
     /// Changes what is given of an endpoint; false if there is none. Changing the state to `Disabled` makes its pending deliveries
-    /// dead; those in flight end as they end.
+    /// dead, at the time that the state says; those in flight end as they end.
     fn change_endpoint(&self, id: &EndpointId, change: &Change) -> Result<bool>;
 
-    /// Removes an endpoint with its subscriptions; false if there was none. What was not delivered is cancelled; what was
-    /// keeps its record until it is pruned.
+    /// Removes an endpoint with its subscriptions; false if there was none. What was pending or in flight is cancelled, at `now`;
+    /// all its deliveries keep their records until they are pruned.
     fn remove_endpoint(&self, id: &EndpointId, now: Time) -> Result<bool>;
 
     // Subscriptions.
 
-    /// The endpoint wants these keys, from `now` until `expires`. Asking again moves both, and adds nothing.
+    /// The endpoint wants these keys, from `now` until `expires`. Asking again moves both, and adds nothing. Does nothing if
+    /// there is no such endpoint.
     fn subscribe(
         &self,
         id: &EndpointId,
@@ -68,14 +71,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Removes the subscriptions that lapsed at `now` or before. Returns how many. Endpoints stay.
     fn expire(&self, now: Time) -> Result<usize>;
 
-    /// The endpoints, whatever their state, that subscribe to one of these keys at `now`; each once.
+    /// The endpoints, whatever their state, that subscribe to one of these keys and have not lapsed at `now`; each once.
     fn matching(&self, keys: &Keys, now: Time) -> Result<Vec<Endpoint>>;
 
     // Messages.
 
     /// Accepts a message: it and one pending delivery, due at once, for each endpoint that is active or paused and subscribes
-    /// to one of its keys, all or nothing. If its idempotency key or its id is known, nothing changes, and what was accepted
-    /// then is returned. `extra` endpoints get it whatever they subscribe to.
+    /// to one of its keys when it was published, all or nothing. If its idempotency key or its id is known, nothing changes, and
+    /// what was accepted then is returned; the key counts if they lead to two messages. `extra` endpoints get it whatever they
+    /// subscribe to, if they are active or paused.
     fn publish(&self, message: &Message, extra: &[EndpointId]) -> Result<Accepted>;
 
     /// The message with this id.
@@ -89,8 +93,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<Message>>;
 
-    /// Forgets idempotency keys of messages published before `keys`, and messages published before `messages` with all their
-    /// deliveries and attempts, unless one is pending or in flight. Returns how many messages went.
+    /// Forgets idempotency keys of messages published before `keys` (they have none any more), and messages published before
+    /// `messages` with all their deliveries and attempts, unless one is pending or in flight. Returns how many messages went.
     fn prune(&self, keys: Time, messages: Time) -> Result<usize>;
 
     // Deliveries.
@@ -100,7 +104,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// delivery is.
     fn due(&self, now: Time, except: &[EndpointId], limit: usize) -> Result<Vec<EndpointId>>;
 
-    /// When the next delivery of an active endpoint becomes due, claims that lapse included; none if nothing is unfinished.
+    /// When the next delivery of an active endpoint becomes due, claims that lapse included; none if nothing is unfinished. Of
+    /// an ordered endpoint its first unfinished delivery counts.
     fn next_due(&self) -> Result<Option<Time>>;
 
     /// Takes at most `limit` due deliveries of an active endpoint, the ones due longest first, so that nobody else does before
@@ -114,8 +119,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ) -> Result<Vec<Claim>>;
 
     /// Ends a claim: keeps the attempt, if one was made, counts it, moves the delivery on, and keeps the endpoint's health.
-    /// Returns that health; none if the endpoint is gone. A delivery that has been delivered or cancelled meanwhile keeps
-    /// its state.
+    /// Returns that health; none if the endpoint or the delivery is gone. A delivery that has been delivered or cancelled
+    /// meanwhile keeps its state. Of a disabled endpoint, what would be retried is dead.
     fn finish(
         &self,
         delivery: &DeliveryId,
@@ -134,15 +139,16 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<Delivery>>;
 
-    /// The attempts of a delivery, first to last.
+    /// The attempts of a delivery, in the order in which they ended.
     fn attempts(&self, id: &DeliveryId) -> Result<Vec<Attempt>>;
 
-    /// Makes a finished delivery pending again, due at `now`, with its attempts counted from 0 and its log kept. False if it is not there, is
-    /// not finished, or its endpoint is gone.
+    /// Makes a finished delivery pending again, due at `now`, with its attempts counted from 0 and its log kept. False if it is
+    /// not there, is not finished, or its endpoint is gone.
     fn resend(&self, id: &DeliveryId, now: Time) -> Result<bool>;
 
     /// Resends every dead delivery of an endpoint whose message was published at `since` or later, and delivers to it what it
-    /// subscribes to and has missed since then because it was disabled or not there. Returns how many are pending now.
+    /// subscribes to at `now` and has missed since then because it was disabled or not there. Whatever its state: it is attempted
+    /// when it is active. Returns how many it made pending; all of them are due at `now`.
     fn recover(&self, endpoint: &EndpointId, since: Time, now: Time) -> Result<usize>;
 
     // The whole.
@@ -208,7 +214,7 @@ pub struct Filter {
 /// How many of everything there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Endpoints.
+    /// Endpoints. Of one endpoint: 1, or 0 if it is gone.
     pub endpoints: u64,
     /// Subscriptions, lapsed or not.
     pub subscriptions: u64,
@@ -222,9 +228,9 @@ pub struct Totals {
     pub delivered: u64,
     /// Dead letters.
     pub dead: u64,
-    /// Since when the oldest unfinished delivery is there.
+    /// Since when the oldest unfinished delivery is there, whatever its endpoint's state.
     pub oldest: Option<Time>,
-    /// When the next attempt is due.
+    /// What [`Store::next_due`] says; of one endpoint: of that one.
     pub next: Option<Time>,
 }
 
