@@ -12,14 +12,18 @@
 
 #![forbid(unsafe_code)]
 
+mod delivery;
 mod id;
 mod model;
+mod registry;
 pub mod store;
 mod time;
 
+pub use self::delivery::Dispatcher;
 pub use self::id::{DeliveryId, EndpointId, MessageId};
 pub use self::model::{
     Attempt, Delivery, DeliveryState, Endpoint, EndpointState, Health, Keys, Message, Rate,
     Settings, SigningKey, Subscription,
 };
+pub use self::registry::{Config, Error, Publication, Registration, Webhooks};
 pub use self::time::Time;

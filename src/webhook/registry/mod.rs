@@ -1,0 +1,109 @@
+//! [`Webhooks`]: the registry as programs use it, over any store.
+//!
+//! What it is not: what delivers, which is in `delivery`; or HTTP, which is in `api`. To read on: `config.rs`, then
+//! `register.rs` (who wants what), `endpoints.rs` (what may be done to them), `publish.rs` and `letters.rs` (messages, and what
+//! became of them).
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod config;
+mod endpoints;
+mod error;
+mod letters;
+mod publish;
+mod register;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::store::Store;
+use super::time::Time;
+use crate::pubsub::{Subscriber, Topic};
+use crate::sync::{Event, Mutex};
+
+pub use self::config::Config;
+pub use self::error::Error;
+pub use self::publish::Publication;
+pub use self::register::Registration;
+
+/// The registry: endpoints that subscribe to keys, messages published under keys, and what became of each delivery.
+///
+/// Clones are the same registry. Calls wait for the store: they park a green thread and block an OS thread. Nothing is delivered
+/// until somebody calls [`start`](Webhooks::start), in this process or in another one on the same store.
+#[derive(Clone)]
+pub struct Webhooks {
+    inner: Arc<Inner>,
+}
+
+/// What clones share, and the dispatcher with them.
+pub(in crate::webhook) struct Inner {
+    pub(in crate::webhook) store: Arc<dyn Store>,
+    pub(in crate::webhook) config: Config,
+    /// What happens, as JSON, for those who watch.
+    pub(in crate::webhook) events: Topic,
+    /// Set when there may be something to deliver.
+    pub(in crate::webhook) wake: Event,
+    /// Held while what was read of an endpoint is changed and written.
+    changing: Mutex<()>,
+}
+
+impl Webhooks {
+    /// The registry that is kept in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, config: Config) -> Webhooks {
+        let events = Topic::new(config.events);
+        let (wake, changing) = (Event::new(), Mutex::new(()));
+        Webhooks { inner: Arc::new(Inner { store, config, events, wake, changing }) }
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// What happens in this process from now on, one JSON object each: `{"event": "accepted" | "attempt" | "delivered" | "dead" |
+    /// "disabled", "at": ..}` and what it is about. For people who watch, and not for programs that must not miss anything: whoever
+    /// falls behind by more than [`Config::events`] is told so and goes on with the newest.
+    #[must_use]
+    pub fn watch(&self) -> Subscriber {
+        self.inner.events.subscribe()
+    }
+
+    /// As [`watch`](Webhooks::watch), after the event with this number: for those who come back.
+    #[must_use]
+    pub fn watch_after(&self, id: u64) -> Subscriber {
+        self.inner.events.subscribe_after(id)
+    }
+}
+
+impl Inner {
+    /// Tells those who watch, if there are any: nothing is written for nobody.
+    pub(in crate::webhook) fn tell(&self, event: &str, at: Time, about: impl FnOnce() -> Value) {
+        if self.events.subscribers() == 0 {
+            return;
+        }
+        let mut frame = about();
+        frame["event"] = event.into();
+        frame["at"] = at.to_string().into();
+        self.events.publish(frame.to_string().into_bytes());
+    }
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhooks")
+            .field("store", &self.inner.store)
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
+    }
+}
