@@ -11,8 +11,12 @@
 
 #![forbid(unsafe_code)]
 
+mod memory;
+
 use std::error::Error;
 use std::fmt;
+
+pub use self::memory::MemoryStore;
 
 use super::id::{DeliveryId, EndpointId, MessageId};
 use super::model::{
@@ -155,6 +159,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Counts, of one endpoint or of all.
     fn totals(&self, endpoint: Option<&EndpointId>) -> Result<Totals>;
+
+    /// How often to look for what other processes have put in; none: no other process can. 1 s.
+    fn poll_every(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
 }
 
 /// What to change of an endpoint; what is none stays.
