@@ -11,12 +11,9 @@
 
 #![forbid(unsafe_code)]
 
-mod memory;
-
 use std::error::Error;
 use std::fmt;
-
-pub use self::memory::MemoryStore;
+use std::time::Duration;
 
 use super::id::{DeliveryId, EndpointId, MessageId};
 use super::model::{
