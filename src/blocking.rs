@@ -65,6 +65,27 @@ where
     }
 }
 
+/// Whether the patch has sockets installed: a library that blocks in libc's calls then parks its green thread by itself.
+#[cfg(any(feature = "patch", feature = "redis"))]
+static SOCKETS_PARK: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// For the patch, when it has been installed.
+#[cfg(feature = "patch")]
+pub(crate) fn sockets_park() {
+    SOCKETS_PARK.store(true, Ordering::Relaxed);
+}
+
+/// Runs a short call of a library that waits on std's sockets: right here where that parks (the patch is installed) or
+/// does no harm (an OS thread), else on the pool as [`run`] does.
+#[cfg(feature = "redis")]
+pub(crate) fn library<T, F>(f: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    if SOCKETS_PARK.load(Ordering::Relaxed) { f() } else { run(f) }
+}
+
 /// As [`run`], for callers that may not unwind (the patch): an interruption is returned, and the closure runs on. A
 /// `masked` call is deaf to `timeout` scopes and cancellation. If `f` panics, the process ends.
 pub(crate) fn offload<T, F>(f: F, masked: bool) -> Result<T, Interrupt>

@@ -196,6 +196,9 @@ impl Builder {
             unsafe { libc::pthread_atfork(None, None, Some(gate::shut)) };
         });
         gate::open(self.groups);
+        if gate::installed(Group::Net) {
+            crate::blocking::sockets_park();
+        }
         Ok(())
     }
 }
