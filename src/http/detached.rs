@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use super::accept::Service;
 use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
-use super::follow::{Following, Lagging, Piece, lagged};
+use super::follow::{Encode, Following, Piece, event, lagged};
 use super::link::{Holder, LINGER_BYTES, Link};
 use crate::io::{Descriptor, start_when_readable};
-use crate::pubsub::{Message, RecvError, Subscriber};
+use crate::pubsub::{Lagging, Message, RecvError, Subscriber};
 use crate::thread::{self, LocalJoinHandle};
 
 /// What is collected before it is sent.
@@ -43,6 +43,7 @@ struct Member {
     /// Stands where the client is.
     subscriber: Subscriber,
     service: Arc<Service>,
+    encode: Option<Encode>,
     heartbeat: Option<Duration>,
     lagging: Lagging,
     chunked: bool,
@@ -92,11 +93,12 @@ pub(crate) fn start(
     chunked: bool,
     kept: Box<dyn Any>,
 ) {
-    let Following { subscriber, lagging, heartbeat, first, held } = following;
+    let Following { subscriber, encode, lagging, heartbeat, first, held } = following;
     let member = Rc::new(Member {
         socket,
         subscriber,
         service,
+        encode,
         heartbeat,
         lagging,
         chunked,
@@ -163,8 +165,8 @@ impl Member {
         let link = Link::new(&self.socket, &self.service.context, Holder::Green);
         loop {
             let last = match lagging.next(&self.subscriber, until) {
-                Piece::Frame(frame) => {
-                    self.frame(&frame, &mut out);
+                Piece::Frame(message) => {
+                    self.frame(&event(&message, self.encode), &mut out);
                     None
                 }
                 Piece::Missed(missed) => {
@@ -307,18 +309,19 @@ struct Batch {
 }
 
 impl Batch {
-    fn begin(&mut self, first: &Message) {
+    fn begin(&mut self, first: &Message, encode: Option<Encode>) {
         self.first = first.id;
         self.chunks.clear();
         self.plain.clear();
         self.ends.clear();
-        self.add(first);
+        self.add(first, encode);
     }
 
-    fn add(&mut self, message: &Message) {
+    fn add(&mut self, message: &Message, encode: Option<Encode>) {
         debug_assert_eq!(message.id, self.last() + 1);
-        chunk(&message.data, &mut self.chunks);
-        self.plain.extend_from_slice(&message.data);
+        let event = event(message, encode);
+        chunk(&event, &mut self.chunks);
+        self.plain.extend_from_slice(&event);
         self.ends.push((self.chunks.len(), self.plain.len()));
     }
 
@@ -346,12 +349,13 @@ impl Batch {
     }
 }
 
-/// A topic's address, and the heartbeat's interval.
-type Key = (usize, Option<Duration>);
+/// A topic's address, the heartbeat's interval, and the address of what makes events.
+type Key = (usize, Option<Duration>, usize);
 
 /// Sends a topic's messages to those members of this worker that have got everything before.
 struct Pump {
     key: Key,
+    encode: Option<Encode>,
     reader: Subscriber,
     members: RefCell<Vec<Rc<Member>>>,
     thread: RefCell<Option<LocalJoinHandle<()>>>,
@@ -363,7 +367,9 @@ thread_local! {
 
 impl Pump {
     fn key_of(member: &Member) -> Key {
-        (member.subscriber.topic(), member.heartbeat)
+        // One function may have two addresses: then there are two pumps.
+        let encode = member.encode.map_or(0, |encode| encode as *const () as usize);
+        (member.subscriber.topic(), member.heartbeat, encode)
     }
 
     /// Takes a member that has got everything; nobody has waited since it knows.
@@ -374,7 +380,7 @@ impl Pump {
             None => {
                 let reader = member.subscriber.reader();
                 let (members, thread) = (RefCell::default(), RefCell::default());
-                let pump = Rc::new(Pump { key, reader, members, thread });
+                let pump = Rc::new(Pump { key, encode: member.encode, reader, members, thread });
                 pumps.insert(key, pump.clone());
                 (pump, true)
             }
@@ -430,10 +436,12 @@ impl Pump {
         loop {
             next = match next {
                 Ok(message) => {
-                    batch.begin(&message);
+                    batch.begin(&message, self.encode);
                     let then = loop {
                         match self.reader.try_recv() {
-                            Ok(message) if batch.chunks.len() < COLLECT => batch.add(&message),
+                            Ok(message) if batch.chunks.len() < COLLECT => {
+                                batch.add(&message, self.encode)
+                            }
                             other => break other,
                         }
                     };

@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::Event;
@@ -15,7 +15,7 @@ use super::request::Request;
 use super::response::{Body, Producer, Response};
 use super::sse::HEARTBEAT;
 use super::stream::BodyWriter;
-use crate::pubsub::{RecvError, Subscriber, Topic};
+use crate::pubsub::{EventId, Lagging, Message, RecvError, Subscriber, Topic};
 
 /// What is published in a topic, as an event stream (`text/event-stream`): from [`Sse::follow`](super::Sse::follow). The
 /// messages are whole events, encoded by [`Event::encode`].
@@ -41,34 +41,28 @@ use crate::pubsub::{RecvError, Subscriber, Topic};
 /// # drop(app);
 /// ```
 ///
-/// What it cannot do is to look at a message before it is sent: for that, write the loop, in [`Sse::new`](super::Sse::new).
+/// Where the messages are something else, or do not know their ids, [`encode`](Follow::encode) makes events of them. What it
+/// cannot do is to send each client something of its own: for that, write the loop, in [`Sse::new`](super::Sse::new).
 #[must_use = "it is a response"]
 pub struct Follow {
     topic: Topic,
-    after: Option<u64>,
+    after: Option<After>,
+    encode: Option<Encode>,
     lagging: Lagging,
     heartbeat: Option<Duration>,
     first: Vec<u8>,
     response: Response,
 }
 
-/// What becomes of a client that is so slow, or was away for so long, that the topic no longer keeps the next message for it.
-///
-/// Whatever is lost is said: by an event of type `lagged` with the data `{"missed":N}` and no id (but not with
-/// [`Latest`](Lagging::Latest)). So it is, with all of them, when a client resumes too late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Lagging {
-    /// It is cut off in the middle, so that browsers connect again, with `Last-Event-ID`, and are told then. The default.
-    #[default]
-    Disconnect,
-    /// It misses the oldest messages, and goes on with the oldest that is kept.
-    DropOldest,
-    /// It gets what there is when it falls behind; what is published before it has taken that is lost to it.
-    DropNewest,
-    /// As soon as it is behind it gets only the newest message. For topics whose messages each say everything.
-    Latest,
+/// Where a stream begins.
+#[derive(Debug, Clone, Copy)]
+enum After {
+    Message(u64),
+    Event(EventId),
 }
+
+/// Makes an event of a message.
+pub(crate) type Encode = fn(&Message) -> Vec<u8>;
 
 impl Follow {
     pub(crate) fn new(topic: &Topic) -> Follow {
@@ -79,6 +73,7 @@ impl Follow {
         Follow {
             topic: topic.clone(),
             after: None,
+            encode: None,
             lagging: Lagging::default(),
             heartbeat: Some(HEARTBEAT),
             first: Vec::new(),
@@ -89,17 +84,48 @@ impl Follow {
     /// Sends first what was published after the message with this id, as far as the topic still keeps it (0: everything), and
     /// says so if that is not all. Without it the stream begins with what is published next.
     pub fn after(mut self, id: impl Into<Option<u64>>) -> Follow {
-        self.after = id.into();
+        self.after = id.into().map(After::Message);
+        self
+    }
+
+    /// The same for an id that others have kept.
+    pub fn after_event(mut self, id: impl Into<Option<EventId>>) -> Follow {
+        self.after = id.into().map(After::Event);
         self
     }
 
     /// Takes the id from the request's `Last-Event-ID`, which a browser sends when it connects again. For topics whose events
-    /// have the ids of their messages; if the header is missing or something else, nothing changes.
+    /// have the ids of their messages, as [`Message::event_id`] writes them; if the header is missing or something else, nothing
+    /// changes.
     pub fn resume(self, request: &Request<'_>) -> Follow {
-        match request.header("last-event-id").and_then(|id| id.trim().parse::<u64>().ok()) {
-            Some(id) => self.after(id),
+        match request.header("last-event-id").and_then(|id| id.trim().parse::<EventId>().ok()) {
+            Some(id) => self.after_event(id),
             None => self,
         }
+    }
+
+    /// Makes an event of each message: for topics whose messages are no encoded events, or do not know their ids. It is called
+    /// once for each message and worker, whatever the number of clients, and again for those that are behind.
+    ///
+    /// ```
+    /// use sward::http::{Event, Request, Router, Sse};
+    /// use sward::pubsub::{Message, Topics};
+    ///
+    /// fn event(message: &Message) -> Vec<u8> {
+    ///     let text = String::from_utf8_lossy(&message.data);
+    ///     Event::data(text).id(message.event_id.to_string()).encode()
+    /// }
+    ///
+    /// let accounts = Topics::new(100);
+    /// let app = Router::new().get("/accounts/{id}/events", move |req: &mut Request| {
+    ///     let topic = accounts.topic(req.param("id").unwrap_or_default());
+    ///     Sse::follow(&topic).encode(event).resume(req)
+    /// });
+    /// # drop(app);
+    /// ```
+    pub fn encode(mut self, event: fn(&Message) -> Vec<u8>) -> Follow {
+        self.encode = Some(event);
+        self
     }
 
     /// Sets what becomes of clients that are too slow. Default [`Lagging::Disconnect`].
@@ -135,11 +161,13 @@ impl Follow {
 impl IntoResponse for Follow {
     fn into_response(self) -> Response {
         let subscriber = match self.after {
-            Some(id) => self.topic.subscribe_after(id),
+            Some(After::Message(id)) => self.topic.subscribe_after(id),
+            Some(After::Event(id)) => self.topic.subscribe_after_event(id),
             None => self.topic.subscribe(),
         };
-        let (lagging, heartbeat, first) = (self.lagging, self.heartbeat, self.first);
-        let following = Following { subscriber, lagging, heartbeat, first, held: Vec::new() };
+        let Follow { encode, lagging, heartbeat, first, .. } = self;
+        let held = Vec::new();
+        let following = Following { subscriber, encode, lagging, heartbeat, first, held };
         Response { body: Body::Follow(Box::new(following)), ..self.response }
     }
 }
@@ -158,6 +186,7 @@ impl fmt::Debug for Follow {
 /// The body of such a response.
 pub(crate) struct Following {
     pub(crate) subscriber: Subscriber,
+    pub(crate) encode: Option<Encode>,
     pub(crate) lagging: Lagging,
     pub(crate) heartbeat: Option<Duration>,
     /// Events that go before all others.
@@ -169,7 +198,7 @@ pub(crate) struct Following {
 /// What a client gets next.
 pub(crate) enum Piece {
     /// A message.
-    Frame(Arc<[u8]>),
+    Frame(Message),
     /// That so many are lost to it.
     Missed(u64),
     /// Nothing: it has everything.
@@ -198,7 +227,7 @@ impl Lagging {
                 _ => {}
             }
             return match subscriber.try_recv() {
-                Ok(message) => Piece::Frame(message.data),
+                Ok(message) => Piece::Frame(message),
                 Err(RecvError::Closed) => Piece::Closed,
                 Err(RecvError::Lagged { missed }) => match self {
                     Lagging::Latest => continue,
@@ -209,6 +238,11 @@ impl Lagging {
             };
         }
     }
+}
+
+/// A message, as an event.
+pub(crate) fn event(message: &Message, encode: Option<Encode>) -> Cow<'_, [u8]> {
+    encode.map_or(Cow::Borrowed(&message.data), |encode| encode(message).into())
 }
 
 /// The event that says that messages were lost.
@@ -236,7 +270,7 @@ impl Following {
         let (mut lagging, mut until) = (Lagging::DropOldest, 0); // of a replay nothing is lost in silence
         loop {
             match lagging.next(&self.subscriber, until) {
-                Piece::Frame(frame) => body.write_all(&frame)?,
+                Piece::Frame(message) => body.write_all(&event(&message, self.encode))?,
                 Piece::Missed(missed) => body.write_all(&lagged(missed))?,
                 Piece::Closed => return Ok(()),
                 Piece::Cut => return Err(cut()),
@@ -257,7 +291,7 @@ impl Following {
                             }
                             Err(_) => return Ok(()),
                             Ok(message) => {
-                                body.write_all(&message.data)?;
+                                body.write_all(&event(&message, self.encode))?;
                                 break;
                             }
                         }

@@ -130,13 +130,15 @@ pub use http::{Extensions, Method, StatusCode, Version};
 #[doc(no_inline)]
 pub use rustls;
 
+/// What becomes of clients that are too slow for a topic.
+pub use crate::pubsub::Lagging;
 pub use body::Body;
 pub use config::Config;
 pub use cookie::{Cookie, SameSite};
 pub use error::{ClientGone, Error};
 pub use event::Event;
 pub use files::{ServeDir, ServeFile};
-pub use follow::{Follow, Lagging};
+pub use follow::Follow;
 pub use into_response::{Html, IntoResponse, Json};
 pub use listener::Listener;
 pub use long_poll::{LongPoll, Polled};

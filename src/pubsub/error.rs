@@ -15,7 +15,9 @@ pub enum RecvError {
     /// subscriber. The next call goes on with the oldest.
     Lagged {
         /// How many are lost. After [`Topic::subscribe_after`](super::Topic::subscribe_after) with an id that the topic has
-        /// not given out: how many the topic no longer keeps, which can be 0.
+        /// not given out: how many the topic no longer keeps, which can be 0; after
+        /// [`subscribe_after_event`](super::Topic::subscribe_after_event) with one that it does not know: 0. Where a bus has lost
+        /// messages and nobody knows how many, they count as 1.
         missed: u64,
     },
     /// No message came in time. Only where there is a time limit.

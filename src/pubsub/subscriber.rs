@@ -2,13 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Release;
 use std::time::{Duration, Instant};
 
 use super::error::RecvError;
-use super::topic::{Message, Shared};
+use super::lagging::Lagging;
+use super::topic::{Frame, Message, Shared};
 use crate::hub::Interrupt;
 use crate::sync::ring::{Cursor, Nothing, Ring, Unread};
 
@@ -18,19 +20,51 @@ use crate::sync::ring::{Cursor, Nothing, Ring, Unread};
 pub struct Subscriber {
     shared: Arc<Shared>,
     cursor: Cursor,
+    lagging: Lagging,
+    /// With `DropNewest`: the newest message when it fell behind, else 0. With `Disconnect`: `CUT` when it is cut off.
+    until: Cell<u64>,
     /// It is one of the topic's subscribers, rather than the reader for several that count themselves.
     counted: bool,
 }
 
+const CUT: u64 = u64::MAX;
+
 impl Subscriber {
     pub(super) fn new(shared: &Arc<Shared>, cursor: Cursor) -> Subscriber {
-        Subscriber { shared: shared.enter(), cursor, counted: true }
+        Subscriber::with(shared.enter(), cursor, true)
+    }
+
+    fn with(shared: Arc<Shared>, cursor: Cursor, counted: bool) -> Subscriber {
+        let (lagging, until) = (Lagging::DropOldest, Cell::new(0));
+        Subscriber { shared, cursor, lagging, until, counted }
+    }
+
+    /// Sets what becomes of it if it is too slow. Default [`Lagging::DropOldest`].
+    ///
+    /// ```
+    /// use sward::pubsub::{Lagging, RecvError, Topic};
+    ///
+    /// let prices = Topic::new(2);
+    /// let (all, last) = (prices.subscribe(), prices.subscribe().lagging(Lagging::Latest));
+    /// for price in ["10", "11", "12"] {
+    ///     prices.publish(price.as_bytes());
+    /// }
+    /// assert_eq!(all.try_recv(), Err(RecvError::Lagged { missed: 1 }));
+    /// assert_eq!(&*all.try_recv().unwrap().data, b"11");
+    /// assert_eq!(&*last.try_recv().unwrap().data, b"12");
+    /// ```
+    #[must_use]
+    pub fn lagging(mut self, lagging: Lagging) -> Subscriber {
+        self.lagging = lagging;
+        self.until.set(0);
+        self
     }
 
     /// A further reader at the same place, who does not count as a subscriber.
     pub(crate) fn reader(&self) -> Subscriber {
         let shared = self.shared.clone();
-        Subscriber { cursor: shared.ring.after(self.seen()), shared, counted: false }
+        let cursor = shared.ring.after(self.seen());
+        Subscriber::with(shared, cursor, false)
     }
 
     /// The id of the last message received.
@@ -82,25 +116,72 @@ impl Subscriber {
     /// # Errors
     /// As [`recv`](Subscriber::recv), and [`Empty`](RecvError::Empty).
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        match self.ring().try_read(&self.cursor) {
-            Ok((id, data)) => Ok(Message { id, data }),
-            Err(Nothing::Empty) => Err(RecvError::Empty),
-            Err(Nothing::Lagged(missed)) => Err(RecvError::Lagged { missed }),
-            Err(Nothing::Closed) => Err(RecvError::Closed),
+        loop {
+            self.judge()?;
+            let missed = match self.ring().try_read(&self.cursor) {
+                Ok((id, frame)) => return Ok(frame.message(id)),
+                Err(Nothing::Empty) => return Err(RecvError::Empty),
+                Err(Nothing::Lagged(missed)) => missed,
+                Err(Nothing::Closed) => return Err(RecvError::Closed),
+            };
+            self.lost(missed)?;
         }
     }
 
     fn read(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
-        match self.ring().read(&self.cursor, deadline) {
-            Ok((id, data)) => Ok(Message { id, data }),
-            Err(Unread::Lagged(missed)) => Err(RecvError::Lagged { missed }),
-            Err(Unread::Closed) => Err(RecvError::Closed),
-            Err(Unread::Interrupted(Interrupt::TimedOut)) => Err(RecvError::Timeout),
-            Err(Unread::Interrupted(interrupt)) => interrupt.unwind(),
+        loop {
+            self.judge()?;
+            let missed = match self.ring().read(&self.cursor, deadline) {
+                Ok((id, frame)) => return Ok(frame.message(id)),
+                Err(Unread::Lagged(missed)) => missed,
+                Err(Unread::Closed) => return Err(RecvError::Closed),
+                Err(Unread::Interrupted(Interrupt::TimedOut)) => return Err(RecvError::Timeout),
+                Err(Unread::Interrupted(interrupt)) => interrupt.unwind(),
+            };
+            self.lost(missed)?;
         }
     }
 
-    fn ring(&self) -> &Ring<Arc<[u8]>> {
+    /// What its policy has to say before it gets the next message.
+    fn judge(&self) -> Result<(), RecvError> {
+        match self.lagging {
+            Lagging::DropOldest => return Ok(()),
+            Lagging::Disconnect => {
+                return if self.until.get() == CUT { Err(RecvError::Closed) } else { Ok(()) };
+            }
+            Lagging::DropNewest | Lagging::Latest => {}
+        }
+        let (newest, seen, until) = (self.newest(), self.seen(), self.until.get());
+        let behind = newest.saturating_sub(seen);
+        if self.lagging == Lagging::Latest {
+            if behind > 1 {
+                self.cursor.skip_to(newest - 1);
+            }
+        } else if until == 0 {
+            if behind > self.ring().capacity() as u64 / 2 {
+                self.until.set(newest);
+            }
+        } else if seen >= until {
+            self.until.set(0);
+            if behind > 0 {
+                self.cursor.skip_to(newest);
+                return Err(RecvError::Lagged { missed: behind });
+            }
+        }
+        Ok(())
+    }
+
+    /// What its policy has to say of a loss; nothing: it goes on.
+    fn lost(&self, missed: u64) -> Result<(), RecvError> {
+        match self.lagging {
+            Lagging::Latest => return Ok(()),
+            Lagging::Disconnect => self.until.set(CUT),
+            Lagging::DropOldest | Lagging::DropNewest => {}
+        }
+        Err(RecvError::Lagged { missed })
+    }
+
+    fn ring(&self) -> &Ring<Frame> {
         &self.shared.ring
     }
 }

@@ -87,20 +87,37 @@ impl<M: Clone> Ring<M> {
 
     /// The id of the message, or `None` if the ring is closed. Wakes all who wait.
     pub(crate) fn push(&self, message: M) -> Option<u64> {
+        self.push_with(|_| message)
+    }
+
+    /// The same, of a message that knows its id. It is made with the lock held.
+    pub(crate) fn push_with(&self, message: impl FnOnce(u64) -> M) -> Option<u64> {
         let mut state = self.state.lock();
         if state.closed {
             return None;
         }
         let full = state.kept.len() == self.capacity;
         let forgotten = if full { state.kept.pop_front() } else { None };
-        state.kept.push_back(message);
-        state.newest += 1;
-        let id = state.newest;
+        let id = state.newest + 1;
+        state.kept.push_back(message(id));
+        state.newest = id;
         state.wake_all(0);
         drop(state);
         // Only now: what is in a message may have a destructor of its own.
         drop(forgotten);
         Some(id)
+    }
+
+    /// Here are `missed` messages that nobody gets, or, if that is 0, who knows how many. Nothing from before is kept, so
+    /// that every reader is told of it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn gap(&self, missed: u64) {
+        let mut state = self.state.lock();
+        let forgotten = std::mem::take(&mut state.kept);
+        state.newest += missed.max(1);
+        state.wake_all(0);
+        drop(state);
+        drop(forgotten);
     }
 
     /// No more messages; those that are kept can still be read.
@@ -110,8 +127,16 @@ impl<M: Clone> Ring<M> {
         state.wake_all(0);
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     pub(crate) fn newest(&self) -> u64 {
         self.state.lock().newest
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// A cursor for what is yet to come.
@@ -128,6 +153,14 @@ impl<M: Clone> Ring<M> {
         }
         let seen = state.before_oldest();
         Cursor { seen: Cell::new(seen), late: Cell::new(Some(seen)) }
+    }
+
+    /// A cursor before the kept message that `find` says, by its place among them, and what to report first.
+    pub(crate) fn find(&self, find: impl FnOnce(&VecDeque<M>) -> (usize, Option<u64>)) -> Cursor {
+        let state = self.state.lock();
+        let (at, late) = find(&state.kept);
+        let seen = state.before_oldest() + at.min(state.kept.len()) as u64;
+        Cursor { seen: Cell::new(seen), late: Cell::new(late) }
     }
 
     /// The newest `n` with their ids, oldest first; fewer if fewer are kept.
