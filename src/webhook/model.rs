@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeliveryId, EndpointId, MessageId};
+use super::store::Next;
 use super::time::Time;
 
 /// Names with values, several of each: what an endpoint subscribes to, and what a message is published under. They match if
@@ -186,6 +187,21 @@ pub struct Health {
     pub failing_since: Option<Time>,
     /// When the last attempt succeeded.
     pub last_success: Option<Time>,
+}
+
+impl Health {
+    /// After an attempt that ended so, or after none. Pure; stores keep what it says.
+    pub(super) fn after(self, attempt: Option<&Attempt>, next: Next) -> Health {
+        match (next, attempt) {
+            (Next::Delivered(at), _) => Health { last_success: Some(at), ..Health::default() },
+            (_, None) => self,
+            (_, Some(attempt)) => Health {
+                failures: self.failures.saturating_add(1),
+                failing_since: self.failing_since.or(Some(attempt.at)),
+                last_success: self.last_success,
+            },
+        }
+    }
 }
 
 /// That an endpoint wants the messages of one value of one key.

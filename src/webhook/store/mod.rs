@@ -11,9 +11,13 @@
 
 #![forbid(unsafe_code)]
 
+mod memory;
+
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+
+pub use self::memory::MemoryStore;
 
 use super::id::{DeliveryId, EndpointId, MessageId};
 use super::model::{
