@@ -149,11 +149,16 @@ pub(crate) fn lines(chart: &Lines<'_>) -> String {
             let _ = write!(
                 svg,
                 "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\"/>\
-                 <circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"><title>{}: {} ({} to {})</title></circle>",
+                 <circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"3.5\" {}><title>{}: {}{} ({} to {})</title></circle>",
                 y_of(figure.least),
                 y_of(figure.most),
                 y_of(figure.median),
+                match figure.at_least {
+                    true => format!("class=\"back\" stroke=\"{colour}\" stroke-width=\"1.5\""),
+                    false => format!("fill=\"{colour}\""),
+                },
                 escape(&series.name),
+                if figure.at_least { "at least " } else { "" },
                 short(figure.median),
                 short(figure.least),
                 short(figure.most)
@@ -338,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_chart_names_its_lines_and_what_is_impossible() {
-        let figure = Figure { median: 5.0, least: 4.0, most: 6.0 };
+        let figure = Figure { median: 5.0, least: 4.0, most: 6.0, at_least: false };
         let series = [
             Series { name: "a<b".into(), colour: 0, figures: vec![Some(figure), None] },
             Series { name: "none".into(), colour: 1, figures: vec![None, None] },

@@ -2,7 +2,8 @@
 //!
 //! Commands come line by line on the standard input, and each is answered by a line of JSON:
 //! - `open N`: opens connections until there are N, and leaves each in the state that the workload holds it in;
-//! - `run MS REQUESTS`: lets all connections ask again and again for so long, or (if not 0) until so many requests are done;
+//! - `run MS REQUESTS SPREAD PATIENCE`: lets all connections ask again and again for so long, or (if not 0) until so many
+//!   requests are done. They begin one after the other over SPREAD ms; who has no answer PATIENCE ms after the end is cut;
 //! - `fan MESSAGES`: has messages published and waits until every subscriber has each of them.
 
 use std::cell::{Cell, RefCell};
@@ -23,13 +24,7 @@ use crate::talk::Http;
 use crate::workload::Workload;
 
 /// How long a connection may take to get where the workload wants it, before it counts as refused.
-const OPENING: Duration = Duration::from_secs(3);
-
-/// How long the clients may take to get going before a run counts, for each of them.
-const RAMP: Duration = Duration::from_micros(100);
-
-/// How long after the end of a run an answer may still come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const OPENING: Duration = Duration::from_secs(2);
 
 /// Connections that are being opened at a time.
 const AT_ONCE: usize = 64;
@@ -68,9 +63,30 @@ pub(crate) struct Ran {
     /// How long it was to last, and how many of them were answered in it.
     pub(crate) time: f64,
     pub(crate) in_time: u64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
+    /// Requests without an answer when the patience was over. They are in what follows with the time they had had.
+    pub(crate) cut: u64,
+    pub(crate) p50: Time,
+    pub(crate) p99: Time,
+    pub(crate) max: Time,
+}
+
+/// How long a request took, in microseconds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Time {
+    pub(crate) us: f64,
+    /// It was longer than that: some that rank up to here never had an answer.
+    pub(crate) at_least: bool,
+}
+
+/// How the clients are let loose.
+struct Course {
+    time: Duration,
+    /// 0: as many as go into the time.
+    requests: u64,
+    /// They begin one after the other over so long, so that they do not march in step.
+    spread: Duration,
+    /// How long after the end an answer may still come.
+    patience: Duration,
 }
 
 pub(crate) fn run(role: Role) -> ExitCode {
@@ -93,9 +109,12 @@ pub(crate) fn run(role: Role) -> ExitCode {
             let number = |at: usize| words.get(at).and_then(|n| n.parse().ok()).unwrap_or(0);
             let answer = match words[0] {
                 "open" => serde_json::to_string(&fleet.open(number(1) as usize)),
-                "run" => {
-                    serde_json::to_string(&fleet.run(Duration::from_millis(number(1)), number(2)))
-                }
+                "run" => serde_json::to_string(&fleet.run(&Course {
+                    time: Duration::from_millis(number(1)),
+                    requests: number(2),
+                    spread: Duration::from_millis(number(3)),
+                    patience: Duration::from_millis(number(4)),
+                })),
                 "fan" => serde_json::to_string(&fleet.fan(number(1))),
                 _ => continue,
             };
@@ -111,6 +130,8 @@ pub(crate) fn run(role: Role) -> ExitCode {
 struct Fleet {
     role: Rc<Role>,
     open: Vec<Http<TcpStream>>,
+    /// Of those that were cut. Closed with the process: who closed them now would give the server something to do.
+    cut: Vec<Http<TcpStream>>,
 }
 
 /// What the connections of one command share.
@@ -121,12 +142,14 @@ struct Tally {
     errors: Cell<u64>,
     /// Of each request or message, in microseconds.
     times: RefCell<Vec<f32>>,
+    /// The same of those that were cut.
+    cut: RefCell<Vec<f32>>,
+    left: RefCell<Vec<Http<TcpStream>>>,
 }
 
 impl Tally {
-    fn add(&self, took: Duration, in_time: bool) {
+    fn add(&self, took: Duration) {
         self.done.set(self.done.get() + 1);
-        self.in_time.set(self.in_time.get() + u64::from(in_time));
         self.times.borrow_mut().push(took.as_secs_f32() * 1e6);
     }
 
@@ -135,17 +158,22 @@ impl Tally {
     }
 
     fn sum(&self, time: Duration) -> Ran {
-        let mut times = self.times.borrow_mut();
+        let (mut times, mut cut) = (self.times.take(), self.cut.take());
+        let cuts = cut.len() as u64;
+        let shortest = cut.iter().copied().fold(f32::INFINITY, f32::min);
+        times.append(&mut cut);
         times.sort_by(f32::total_cmp);
         let at = |part: f64| {
             let index = (times.len() as f64 * part) as usize;
-            times.get(index.min(times.len().saturating_sub(1))).map_or(0.0, |t| f64::from(*t))
+            let time = times.get(index.min(times.len().saturating_sub(1)));
+            time.map_or(Time::default(), |t| Time { us: f64::from(*t), at_least: *t >= shortest })
         };
         Ran {
             done: self.done.get(),
             errors: self.errors.get(),
             time: time.as_secs_f64() * 1e6,
             in_time: self.in_time.get(),
+            cut: cuts,
             p50: at(0.5),
             p99: at(0.99),
             max: at(1.0),
@@ -155,7 +183,7 @@ impl Tally {
 
 impl Fleet {
     fn new(role: Role) -> Fleet {
-        Fleet { role: Rc::new(role), open: Vec::new() }
+        Fleet { role: Rc::new(role), open: Vec::new(), cut: Vec::new() }
     }
 
     fn open(&mut self, wanted: usize) -> Opened {
@@ -180,32 +208,33 @@ impl Fleet {
             }));
         }
         self.open.extend(opening.into_iter().filter_map(|opening| opening.join().ok().flatten()));
-        let mut opened = Opened { open: self.open.len(), error: failed.take() };
-        if opened.error.is_none() && self.role.workload == Workload::Longpoll {
-            // That a request was sent does not say that anybody has taken it.
-            if let Err((waiting, error)) = self.role.all_wait(opened.open) {
-                opened = Opened { open: waiting, error: Some(error.to_string()) };
-            }
-        }
-        opened
+        Opened { open: self.open.len(), error: failed.take() }
     }
 
-    fn run(&mut self, time: Duration, requests: u64) -> Ran {
+    fn run(&mut self, course: &Course) -> Ran {
         let tally = Rc::new(Tally::default());
-        // Until all of them have begun, it is their beginning that would be measured.
-        let from = Instant::now() + Duration::from_millis(50) + RAMP * self.open.len() as u32;
-        let until = from + time;
+        let (start, n) = (Instant::now(), self.open.len() as u32);
+        // What is measured begins when all of them have begun.
+        let from = start + course.spread + Duration::from_millis(20);
+        let counts = from..from + course.time;
+        let (requests, patience) = (course.requests, course.patience);
         let clients: Vec<_> = std::mem::take(&mut self.open)
             .into_iter()
-            .map(|http| {
-                let (role, tally) = (self.role.clone(), tally.clone());
-                thread::spawn_local(move || role.ask_again(http, &tally, from..until, requests))
+            .zip(0..)
+            .map(|(http, at)| {
+                let (role, tally, counts) = (self.role.clone(), tally.clone(), counts.clone());
+                let first = start + course.spread * at / n;
+                thread::spawn_local(move || {
+                    thread::sleep_until(first);
+                    role.ask_again(http, &tally, counts, requests, patience);
+                })
             })
             .collect();
         // Each closes its connection at the end, so that a server with fewer threads than clients gets through all of them.
         clients.into_iter().for_each(|client| drop(client.join()));
+        self.cut.append(&mut tally.left.borrow_mut());
         // With a number of requests it is over when they are done.
-        tally.sum(if requests > 0 { from.elapsed().min(time) } else { time })
+        tally.sum(if requests > 0 { from.elapsed().min(course.time) } else { course.time })
     }
 
     fn fan(&mut self, messages: u64) -> Ran {
@@ -223,7 +252,8 @@ impl Fleet {
                     let (tally, published) = (tally.clone(), published.clone());
                     thread::spawn_local(move || match sward::timeout(OPENING, || http.event()) {
                         Ok(Ok(())) => {
-                            tally.add(published.get().elapsed(), true);
+                            tally.add(published.get().elapsed());
+                            tally.in_time.set(tally.in_time.get() + 1);
                             Some(http)
                         }
                         _ => {
@@ -262,26 +292,6 @@ impl Role {
         Ok(http)
     }
 
-    /// Waits until the server says that so many wait. Otherwise: how many do, and why that is all that is known.
-    fn all_wait(&self, n: usize) -> Result<(), (usize, io::Error)> {
-        let (before, mut waiting) = (Instant::now(), 0);
-        while waiting < n {
-            let said = sward::timeout(OPENING, || {
-                let mut http = Http::new(TcpStream::connect(self.addr)?);
-                http.ask("/waiting")?;
-                http.text()
-            });
-            let late = || Err(io::Error::other("the server does not answer any more"));
-            let said = said.unwrap_or_else(|_| late()).map_err(|error| (waiting, error))?;
-            waiting = said.parse().unwrap_or(0);
-            if waiting < n && before.elapsed() > OPENING {
-                return Err((waiting, io::Error::other("the others do not get a turn")));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-
     /// One client: asks, and asks again, with a fresh connection now and then.
     fn ask_again(
         &self,
@@ -289,37 +299,60 @@ impl Role {
         tally: &Tally,
         counts: Range<Instant>,
         requests: u64,
+        patience: Duration,
     ) {
         let (mut http, mut asked) = (Some(http), 0);
-        // The last answer may take longer than the time that is measured, but not for ever.
-        let patience = counts.end + PATIENCE;
+        let until = counts.end + patience;
         while Instant::now() < counts.end && (requests == 0 || tally.done.get() < requests) {
             let began = Instant::now();
-            let left = patience.saturating_duration_since(began);
-            let answered = sward::timeout(left, || {
-                let mut now = match http.take() {
-                    Some(http) if asked < self.workload.requests_per_connection() => http,
-                    _ => {
-                        asked = 0;
-                        let stream = TcpStream::connect(self.addr)?;
-                        stream.set_nodelay(true)?;
-                        Http::new(stream)
-                    }
-                };
-                now.get(&self.path)?;
-                io::Result::Ok(now)
+            let answered = sward::timeout(until.saturating_duration_since(began), || {
+                if asked == self.workload.requests_per_connection() {
+                    http = None;
+                    asked = 0;
+                }
+                if http.is_none() {
+                    let stream = TcpStream::connect(self.addr)?;
+                    stream.set_nodelay(true)?;
+                    http = Some(Http::new(stream));
+                }
+                http.as_mut().expect("as just made").get(&self.path)
             });
+            let now = Instant::now();
             match answered {
-                Ok(Ok(now)) => {
+                Ok(Ok(())) => {
                     asked += 1;
-                    tally.add(began.elapsed(), counts.contains(&Instant::now()));
-                    http = Some(now);
+                    tally.add(now - began);
+                    tally.in_time.set(tally.in_time.get() + u64::from(counts.contains(&now)));
+                }
+                _ if now >= until => {
+                    tally.cut.borrow_mut().push((now - began).as_secs_f32() * 1e6);
+                    tally.left.borrow_mut().extend(http.take());
                 }
                 _ => {
                     tally.error();
+                    http = None;
                     thread::sleep(Duration::from_millis(1));
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_cut_counts_as_longer_than_that() {
+        let tally = Tally::default();
+        (1..=90).for_each(|ms| tally.add(Duration::from_millis(ms)));
+        assert_eq!(tally.sum(Duration::from_secs(1)).max, Time { us: 90_000.0, at_least: false });
+
+        (1..=90).for_each(|ms| tally.add(Duration::from_millis(ms)));
+        tally.cut.borrow_mut().extend([80_500.0; 10]);
+        let ran = tally.sum(Duration::from_secs(1));
+        assert_eq!((ran.cut, ran.p50), (10, Time { us: 51_000.0, at_least: false }));
+        assert_eq!(ran.p99, Time { us: 90_000.0, at_least: true });
+        assert!(ran.max.at_least);
     }
 }

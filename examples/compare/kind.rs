@@ -65,6 +65,14 @@ impl Kind {
         self != Kind::Detached || matches!(workload, Workload::Sse | Workload::Fanout)
     }
 
+    /// How many connections it serves at a time, if that was decided beforehand.
+    pub(crate) fn most(self) -> Option<usize> {
+        match self {
+            Kind::Pool(n) | Kind::Processes(n) => Some(n),
+            _ => None,
+        }
+    }
+
     /// One line on what it is, for the page.
     pub(crate) fn describe(self) -> String {
         match self {

@@ -26,8 +26,6 @@ pub(crate) struct Sample {
     pub(crate) virtual_size: u64,
     /// OS threads.
     pub(crate) threads: u64,
-    /// Context switches since the start, of the threads that are alive.
-    pub(crate) switches: u64,
 }
 
 impl Sample {
@@ -44,7 +42,6 @@ impl Sample {
             sample.page_tables += field(&status, "VmPTE");
             sample.virtual_size += field(&status, "VmSize");
             sample.threads += field(&status, "Threads") / 1024;
-            sample.switches += switches(pid);
         }
         sample
     }
@@ -61,6 +58,12 @@ fn family(pid: u32) -> Vec<u32> {
         fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
     std::iter::once(pid).chain(children).collect()
+}
+
+/// Context switches of the process and its children since they started, of the threads that are alive. A look at each of
+/// them: not while anything is measured.
+pub(crate) fn switches_of(pid: u32) -> u64 {
+    family(pid).into_iter().map(switches).sum()
 }
 
 fn switches(pid: u32) -> u64 {

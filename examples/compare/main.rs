@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Read in this order: `workload.rs` (what is asked), `serve.rs` (the handlers, one program for all modes), `drive.rs` (the
-//! clients), `session.rs` (a server with its clients, measured), `results.rs`, and how it is shown: `table.rs`, `chart.rs`,
-//! `page.rs`. `spelling.rs` and `timeline.rs` are measurements of their own.
+//! clients), `session.rs` (a server with its clients, measured), `schedule.rs` (all of them, in the time there is),
+//! `results.rs`, and how it is shown: `table.rs`, `chart.rs`, `page.rs`. `spelling.rs` and `timeline.rs` are measurements of their own.
 
 #![cfg_attr(not(feature = "peers"), forbid(unsafe_code))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
@@ -23,6 +23,7 @@ mod page;
 mod peers;
 mod progress;
 mod results;
+mod schedule;
 mod serve;
 mod session;
 mod spelling;
@@ -34,13 +35,13 @@ mod workload;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::Instant;
 
 use kind::Kind;
-use options::{HELP, Options, Pace};
+use options::{HELP, Options};
 use progress::Progress;
 use results::{Cell, Results};
-use session::{Load, Round, Server, Session};
+use session::Server;
 use workload::Workload;
 
 fn main() -> ExitCode {
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
 
 /// Everything, in interleaved rounds.
 fn measure(options: &Options) -> io::Result<Results> {
+    let began = Instant::now();
     machine::raise_open_files();
     let machine = machine::Machine::look();
     println!("compare: {}", machine.line());
@@ -92,6 +94,7 @@ fn measure(options: &Options) -> io::Result<Results> {
         false => None,
     };
     let upstream_addr = upstream.as_ref().map(|server| server.addr);
+    let mut progress = Progress::new();
 
     let mut cells = Vec::new();
     for &workload in &options.workloads {
@@ -101,72 +104,28 @@ fn measure(options: &Options) -> io::Result<Results> {
             }
         }
     }
-    let mut progress = Progress::new(cells.len() * options.rounds);
-    let load = load(options, cells.len());
-    for round in 1..=options.rounds {
-        for &workload in &options.workloads {
-            for &kind in options.servers.iter().filter(|kind| kind.is_compared_at(workload)) {
-                let start = || {
-                    let cores = (&cores.0[..], &cores.1[..]);
-                    Session::start(kind, workload, options.wait_ms, upstream_addr, cores)
-                };
-                let mut session = None;
-                let mut refused: Option<Round> = None;
-                for cell in cells.iter_mut().filter(|c| c.workload == workload && c.server == kind)
-                {
-                    progress.step(&format!(
-                        "round {round} of {}: {workload}, {kind}, {} connections",
-                        options.rounds, cell.connections
-                    ));
-                    // What could not hold fewer will not hold more.
-                    if let Some(before) = &refused {
-                        cell.rounds.push(before.clone());
-                        continue;
-                    }
-                    if options.pace == Pace::Full {
-                        session = None;
-                    }
-                    let running = match &mut session {
-                        Some(running) => running,
-                        none => none.insert(start()?),
-                    };
-                    let round = running.step(cell.connections, load).map_err(|error| {
-                        io::Error::other(format!("{workload} on {kind}: {error}"))
-                    })?;
-                    if round.open < cell.connections {
-                        refused = Some(round.clone());
-                    }
-                    cell.rounds.push(round);
-                }
-            }
-        }
+    let rounds = schedule::run(options, &mut cells, upstream_addr, &mut progress)?;
+    if rounds < options.rounds {
+        let planned = options.rounds;
+        eprintln!(
+            "\ncompare: {rounds} of {planned} rounds, there was no time for more; --rounds {planned} takes it"
+        );
     }
-    progress.step("three spellings of one handler");
+    progress.show(1.0, "three spellings of one handler");
     let spellings = spelling::ALL.iter().map(|spelling| session::spelled(*spelling, 1000));
     let spellings = spellings.collect::<io::Result<Vec<_>>>()?;
-    progress.step("three tasks in time");
+    progress.show(1.0, "three tasks in time");
     let timelines = timeline::measure();
     progress.end();
     Ok(Results {
         machine,
         wait_ms: options.wait_ms,
-        rounds: options.rounds,
+        rounds,
+        seconds: began.elapsed().as_secs_f64(),
         cells,
         timelines,
         spellings,
     })
-}
-
-/// How long each cell is run, so that all is over in time.
-fn load(options: &Options, cells: usize) -> Load {
-    let whole = Duration::from_secs(if options.pace == Pace::Quick { 8 } else { 70 });
-    let each = whole / (cells * options.rounds).max(1) as u32;
-    // At least so long that each client gets some answers from a handler that waits.
-    let least = Duration::from_millis(6 * options.wait_ms);
-    match options.pace {
-        Pace::Full => Load { time: Duration::from_secs(120), requests: 25_000, messages: 100 },
-        _ => Load { time: each.clamp(least, Duration::from_secs(2)), requests: 0, messages: 10 },
-    }
 }
 
 fn show(results: &Results, options: &Options) -> io::Result<()> {

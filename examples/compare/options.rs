@@ -1,6 +1,7 @@
 //! What the user asked for, out of the command line. No library: the flags are few, and their errors should be ours.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::kind::Kind;
 use crate::workload::Workload;
@@ -32,9 +33,10 @@ What is compared:
   --wait MS           W [default: 50]
 
 How long:
-  --quick             under 30 s: fewer workloads, connections and rounds
+  (nothing)           under 3 minutes: three rounds, each cell for as long as there is time; fewer rounds on a slow machine
+  --quick             under 30 s: fewer workloads and connections, one round
   --full              every workload at every number of connections, a server started anew for each, 25,000 requests a cell
-  --rounds N          how often everything is repeated, interleaved over the servers [default: 3; quick 1]
+  --rounds N          how often everything is repeated, interleaved over the servers, however long it takes
 
 What comes out (a table on the terminal in any case):
   --html FILE         a page with charts, in one file
@@ -55,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) connections: Option<Vec<usize>>,
     pub(crate) wait_ms: u64,
     pub(crate) rounds: usize,
+    /// As given: as many are made, however long it takes.
+    pub(crate) rounds_given: bool,
     pub(crate) pace: Pace,
     pub(crate) html: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
@@ -66,6 +70,17 @@ pub(crate) enum Pace {
     Quick,
     Usual,
     Full,
+}
+
+impl Pace {
+    /// How long the rounds may take in all. What comes beside them takes a quarter of a minute.
+    pub(crate) fn limit(self) -> Option<Duration> {
+        match self {
+            Pace::Quick => Some(Duration::from_secs(15)),
+            Pace::Usual => Some(Duration::from_secs(155)),
+            Pace::Full => None,
+        }
+    }
 }
 
 /// The concurrencies of the talk's charts, and one that it had no server for.
@@ -94,6 +109,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Options
         connections: None,
         wait_ms: 50,
         rounds: 0,
+        rounds_given: false,
         pace: Pace::Usual,
         html: None,
         svg: None,
@@ -125,7 +141,8 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Options
     if options.workloads.is_empty() {
         options.workloads = Workload::usual(options.pace == Pace::Quick);
     }
-    if options.rounds == 0 {
+    options.rounds_given = options.rounds > 0;
+    if !options.rounds_given {
         options.rounds = if options.pace == Pace::Quick { 1 } else { 3 };
     }
     if let Some(counts) = &mut options.connections {

@@ -47,7 +47,9 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
     );
     add(
         "latency",
-        "How long the slowest one in a hundred waits for that page.".into(),
+        "How long the slowest one in a hundred waits for that page. A hollow point: that long or longer, as some had no answer \
+         half a second after the end of the measurement."
+            .into(),
         sweep(
             results,
             Workload::Hello,
@@ -91,7 +93,12 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
 }
 
 fn scaled(figure: Figure, by: f64) -> Figure {
-    Figure { median: figure.median * by, least: figure.least * by, most: figure.most * by }
+    Figure {
+        median: figure.median * by,
+        least: figure.least * by,
+        most: figure.most * by,
+        ..figure
+    }
 }
 
 fn sweep(
@@ -230,10 +237,11 @@ fn rows(out: &mut String, results: &Results, workload: Workload) {
         }
         for (_, figure) in columns {
             match figure(cell) {
-                Some(Figure { median, least, most }) => {
+                Some(Figure { median, least, most, at_least }) => {
                     let _ = write!(
                         out,
-                        "<td>{} <small>{} to {}</small>",
+                        "<td>{}{} <small>{} to {}</small>",
+                        if at_least { "&gt;" } else { "" },
                         short(median),
                         short(least),
                         short(most)

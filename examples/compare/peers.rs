@@ -36,9 +36,11 @@ pub(crate) fn may(
         _ => {
             // It does not say which port it got, so one is found first.
             let addr = std::net::TcpListener::bind(addr)?.local_addr()?;
-            let service = MayService { upstream, subscribers: Subscribers::default() };
+            let subscribers = Subscribers::default();
+            let waiting = subscribers.clone();
+            let service = MayService { upstream, subscribers };
             let server = may_minihttp::HttpServer(service).start(addr)?;
-            ready(addr);
+            ready(addr, move || waiting.lock().expect("not poisoned").len());
             server.join().map_err(|_| io::Error::other("may_minihttp has ended"))
         }
     }
@@ -77,9 +79,6 @@ impl may_minihttp::HttpService for MayService {
         } else if path == "/poll" {
             let event = subscribe(&self.subscribers).recv().map_err(io::Error::other)?;
             rsp.body_vec(event.as_bytes().to_vec());
-        } else if path == "/waiting" {
-            let waiting = self.subscribers.lock().expect("not poisoned").len();
-            rsp.body_vec(waiting.to_string().into_bytes());
         } else {
             rsp.status_code(404, "Not Found");
         }
@@ -99,8 +98,9 @@ fn subscribe(subscribers: &Subscribers) -> may::sync::mpsc::Receiver<std::sync::
 
 fn may_streams(addr: SocketAddr) -> io::Result<()> {
     let listener = may::net::TcpListener::bind(addr)?;
-    ready(listener.local_addr()?);
     let subscribers = Subscribers::default();
+    let waiting = subscribers.clone();
+    ready(listener.local_addr()?, move || waiting.lock().expect("not poisoned").len());
     let accept = move || {
         for stream in listener.incoming().flatten() {
             let subscribers = subscribers.clone();
@@ -173,21 +173,23 @@ pub(crate) fn axum(
         .build()?;
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::bind(addr).await?;
-        ready(listener.local_addr()?);
-        axum::serve(listener, axum_app(upstream)).await
+        let (news, _) = tokio::sync::broadcast::channel::<std::sync::Arc<str>>(64);
+        let waiting = news.clone();
+        ready(listener.local_addr()?, move || waiting.receiver_count());
+        axum::serve(listener, axum_app(upstream, news)).await
     })
 }
 
-fn axum_app(upstream: Option<SocketAddr>) -> axum::Router {
+type News = tokio::sync::broadcast::Sender<std::sync::Arc<str>>;
+
+fn axum_app(upstream: Option<SocketAddr>, news: News) -> axum::Router {
     use axum::body::Body;
     use axum::extract::Path;
     use axum::http::StatusCode;
     use axum::http::header::CONTENT_TYPE;
     use axum::routing::get;
-    use tokio::sync::broadcast;
 
-    let (news, _) = broadcast::channel::<std::sync::Arc<str>>(64);
-    let (subscribed, polled, waiting) = (news.clone(), news.clone(), news.clone());
+    let (subscribed, polled) = (news.clone(), news.clone());
     let gone = |error: io::Error| (StatusCode::BAD_GATEWAY, error.to_string());
     axum::Router::new()
         .route("/hello", get(|| async { ([(CONTENT_TYPE, "image/png")], &PAGE[..]) }))
@@ -230,7 +232,6 @@ fn axum_app(upstream: Option<SocketAddr>) -> axum::Router {
                 news.recv().await.map_or_else(|_| String::new(), |event| event.to_string())
             }),
         )
-        .route("/waiting", get(move || async move { waiting.receiver_count().to_string() }))
         .route(
             "/publish",
             get(move || async move {

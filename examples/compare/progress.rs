@@ -4,23 +4,20 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Progress {
-    all: usize,
-    done: usize,
     began: Instant,
     said: Option<Instant>,
     terminal: bool,
 }
 
 impl Progress {
-    pub(crate) fn new(all: usize) -> Progress {
+    pub(crate) fn new() -> Progress {
         let terminal = io::stderr().is_terminal();
-        Progress { all, done: 0, began: Instant::now(), said: None, terminal }
+        Progress { began: Instant::now(), said: None, terminal }
     }
 
-    /// `what` begins.
-    pub(crate) fn step(&mut self, what: &str) {
+    /// So much of all is done, and `what` begins.
+    pub(crate) fn show(&mut self, part: f64, what: &str) {
         const WIDTH: usize = 24;
-        let part = self.done as f64 / self.all.max(1) as f64;
         let filled = ((part * WIDTH as f64) as usize).min(WIDTH);
         let bar = "#".repeat(filled) + &".".repeat(WIDTH - filled);
         let line = format!("[{bar}] {:>3.0} %  {what}", (part * 100.0).min(100.0));
@@ -33,7 +30,6 @@ impl Progress {
             let _ = writeln!(out, "{line}");
         }
         let _ = out.flush();
-        self.done += 1;
     }
 
     pub(crate) fn end(&self) {

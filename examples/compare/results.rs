@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::drive::Ran;
+use crate::drive::{Ran, Time};
 use crate::kind::Kind;
 use crate::session::Round;
 use crate::workload::Workload;
@@ -13,6 +13,8 @@ pub(crate) struct Figure {
     pub(crate) median: f64,
     pub(crate) least: f64,
     pub(crate) most: f64,
+    /// The truth is this or more: a time that was cut off.
+    pub(crate) at_least: bool,
 }
 
 impl Figure {
@@ -25,7 +27,7 @@ impl Figure {
             1 => values[middle],
             _ => (values[middle - 1] + values[middle]) / 2.0,
         };
-        Some(Figure { median, least, most })
+        Some(Figure { median, least, most, at_least: false })
     }
 }
 
@@ -125,15 +127,22 @@ impl Cell {
     }
 
     pub(crate) fn p50(&self) -> Option<Figure> {
-        self.ran(|ran| ran.p50 / 1000.0)
+        self.time(|ran| ran.p50)
     }
 
     pub(crate) fn p99(&self) -> Option<Figure> {
-        self.ran(|ran| ran.p99 / 1000.0)
+        self.time(|ran| ran.p99)
     }
 
     pub(crate) fn max(&self) -> Option<Figure> {
-        self.ran(|ran| ran.max / 1000.0)
+        self.time(|ran| ran.max)
+    }
+
+    /// In milliseconds.
+    fn time(&self, of: impl Fn(&Ran) -> Time) -> Option<Figure> {
+        let is_cut = |round: &Round| round.ran.as_ref().is_some_and(|ran| of(ran).at_least);
+        let at_least = self.rounds.iter().any(is_cut);
+        self.ran(|ran| of(ran).us / 1000.0).map(|figure| Figure { at_least, ..figure })
     }
 
     pub(crate) fn errors(&self) -> u64 {
@@ -146,7 +155,10 @@ impl Cell {
 pub(crate) struct Results {
     pub(crate) machine: crate::machine::Machine,
     pub(crate) wait_ms: u64,
+    /// Those that were made; there is a limit to the time of a run.
     pub(crate) rounds: usize,
+    /// How long it took in all.
+    pub(crate) seconds: f64,
     pub(crate) cells: Vec<Cell>,
     pub(crate) timelines: Vec<crate::timeline::Timeline>,
     pub(crate) spellings: Vec<crate::spelling::Spelled>,
@@ -188,7 +200,7 @@ mod tests {
         assert_eq!(Figure::of(vec![]), None);
         assert_eq!(
             Figure::of(vec![3.0, 1.0, 2.0]),
-            Some(Figure { median: 2.0, least: 1.0, most: 3.0 })
+            Some(Figure { median: 2.0, least: 1.0, most: 3.0, at_least: false })
         );
         assert_eq!(Figure::of(vec![1.0, 4.0]).unwrap().median, 2.5);
     }

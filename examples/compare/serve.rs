@@ -1,13 +1,13 @@
 //! A server, as a process of its own: `compare serve KIND ADDR UPSTREAM CORES WORKLOAD`. The handlers are one program; the kind says
 //! what runs them. `peers.rs` has the same work for other runtimes.
 //!
-//! It says `ready ADDR` on its standard output, answers `cpu` with the nanoseconds of processor time it has used, and ends
-//! when its standard input does: whoever started it can vanish in any way and leaves nothing behind.
+//! It says `ready ADDR` on its standard output, answers `cpu` with the nanoseconds of processor time it has used and `waiting`
+//! with the number of handlers that wait for news, and ends when its standard input does: whoever started it can vanish in
+//! any way and leaves nothing behind.
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sward::http::{Config, Error, Event, Json, Listener, Mode, Request, Response, Router, Server};
@@ -46,14 +46,9 @@ pub(crate) fn run(role: Role) -> ExitCode {
     machine::raise_open_files();
     machine::pin_to(&role.cores);
     let served = match role.kind {
-        Kind::Green => serve(&role, Mode::Green, app(role.upstream)),
-        Kind::Detached => {
-            let news = Topic::new(64);
-            let app = subscribers(&news).get("/sse", move |_: &mut Request| Sse::follow(&news));
-            serve(&role, Mode::Green, app)
-        }
-        Kind::Threads => serve(&role, Mode::Threads, app(role.upstream)),
-        Kind::Pool(n) => serve(&role, Mode::Pool(n), app(role.upstream)),
+        Kind::Green | Kind::Detached => serve(&role, Mode::Green),
+        Kind::Threads => serve(&role, Mode::Threads),
+        Kind::Pool(n) => serve(&role, Mode::Pool(n)),
         Kind::Processes(n) => processes(&role, n),
         #[cfg(feature = "peers")]
         Kind::May => crate::peers::may(role.addr, role.upstream, role.cores.len(), role.workload),
@@ -71,10 +66,16 @@ pub(crate) fn run(role: Role) -> ExitCode {
     }
 }
 
-/// Says that clients may come, and ends the process when its parent is gone.
-pub(crate) fn ready(addr: SocketAddr) {
+/// Says that clients may come, and ends the process when its parent is gone. `waiting`: how many handlers wait for news.
+pub(crate) fn ready(addr: SocketAddr, waiting: impl Fn() -> usize + Send + 'static) {
     say_ready(addr);
-    std::thread::spawn(|| obey(machine::cpu_of_this_process));
+    std::thread::spawn(move || {
+        obey(|question| match question {
+            "cpu" => Some(machine::cpu_of_this_process().as_nanos() as u64),
+            "waiting" => Some(waiting() as u64),
+            _ => None,
+        })
+    });
 }
 
 fn say_ready(addr: SocketAddr) {
@@ -84,22 +85,20 @@ fn say_ready(addr: SocketAddr) {
 }
 
 /// Answers questions until there is nobody to ask them.
-fn obey(cpu: impl Fn() -> Duration) -> ! {
+fn obey(mut answer: impl FnMut(&str) -> Option<u64>) -> ! {
     for line in io::stdin().lock().lines() {
-        match line.as_deref() {
-            Ok("cpu") => {
-                let mut out = io::stdout().lock();
-                let _ = writeln!(out, "{}", cpu().as_nanos()).and_then(|()| out.flush());
-            }
-            _ => break,
-        }
+        let Some(number) = line.ok().and_then(|question| answer(&question)) else { break };
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{number}").and_then(|()| out.flush());
     }
     std::process::exit(0)
 }
 
-fn serve(role: &Role, mode: Mode, app: Router) -> io::Result<()> {
+fn serve(role: &Role, mode: Mode) -> io::Result<()> {
+    let news = Topic::new(64);
+    let app = app(&news, role);
     let server = Server::new().listen(Listener::bind(role.addr)?).mode(mode).config(slow_config());
-    ready(server.local_addr()?);
+    ready(server.local_addr()?, move || news.subscribers());
     sward::Builder::new().workers(role.cores.len().max(1)).run(move || server.serve(app))
 }
 
@@ -111,10 +110,14 @@ pub(crate) fn slow_config() -> Config {
     config
 }
 
-fn app(upstream: Option<SocketAddr>) -> Router {
-    let news = Topic::new(64);
-    let (subscribed, polled) = (news.clone(), news.clone());
-    subscribers(&news)
+fn app(news: &Topic, role: &Role) -> Router {
+    let (upstream, published, polled) = (role.upstream, news.clone(), news.clone());
+    let app = Router::new()
+        .get("/json", |_: &mut Request| Json(serde_json::json!({ "message": "Hello, World!" })))
+        .get("/publish", move |_: &mut Request| {
+            published.publish(Event::data("x".repeat(100)).encode());
+            "published"
+        })
         .get("/hello", |_: &mut Request| {
             Response::bytes_static(&PAGE).header("Content-Type", "image/png")
         })
@@ -132,31 +135,23 @@ fn app(upstream: Option<SocketAddr>) -> Router {
         .get("/cpu/{rounds}", |req: &mut Request| -> Result<_, Error> {
             Ok(compute(req.param("rounds")?).to_string())
         })
-        .get("/sse", move |_: &mut Request| {
-            let news = subscribed.subscribe();
-            Sse::new(move |tx: &mut SseWriter| {
-                while let Ok(message) = news.recv() {
-                    tx.send_raw(&message.data)?;
-                }
-                Ok(())
-            })
-        })
         .get("/poll", move |_: &mut Request| {
             let news = polled.subscribe();
             news.recv().map(|message| message.data).map_err(io::Error::other)
+        });
+    let news = news.clone();
+    if role.kind == Kind::Detached {
+        return app.get("/sse", move |_: &mut Request| Sse::follow(&news));
+    }
+    app.get("/sse", move |_: &mut Request| {
+        let news = news.subscribe();
+        Sse::new(move |tx: &mut SseWriter| {
+            while let Ok(message) = news.recv() {
+                tx.send_raw(&message.data)?;
+            }
+            Ok(())
         })
-}
-
-/// What every server has: what the warm-up asks for, who waits, and news for them.
-fn subscribers(news: &Topic) -> Router {
-    let (waiting, published) = (news.clone(), news.clone());
-    Router::new()
-        .get("/json", |_: &mut Request| Json(serde_json::json!({ "message": "Hello, World!" })))
-        .get("/waiting", move |_: &mut Request| waiting.subscribers().to_string())
-        .get("/publish", move |_: &mut Request| {
-            published.publish(Event::data("x".repeat(100)).encode());
-            "published"
-        })
+    })
 }
 
 /// A listening socket that so many processes accept from, one connection at a time each.
@@ -170,11 +165,7 @@ fn processes(role: &Role, n: usize) -> io::Result<()> {
         children.push(child);
     }
     say_ready(addr);
-    let children = Arc::new(Mutex::new(children));
-    obey(move || {
-        let mut children = children.lock().expect("not poisoned");
-        children.iter_mut().map(|child| child.cpu()).sum()
-    })
+    obey(|question| Some(children.iter_mut().map(|child| child.ask(question)).sum()))
 }
 
 /// One of the processes of `processes:N`, as its parent sees it.
@@ -188,7 +179,8 @@ impl Member {
     fn start(addr: SocketAddr, role: &Role) -> io::Result<Member> {
         let cores: Vec<_> = role.cores.iter().map(usize::to_string).collect();
         let upstream = role.upstream.map_or("-".into(), |addr| addr.to_string());
-        let mut child = Command::new(std::env::current_exe()?)
+        // This very program, even if a build has put another one in its place.
+        let mut child = Command::new("/proc/self/exe")
             .args(["serve", "pool:1", &addr.to_string(), &upstream, &cores.join(",")])
             .env("SWARD_REUSEPORT", "1")
             .stdin(Stdio::piped())
@@ -202,11 +194,10 @@ impl Member {
         Ok(Member { child, addr, out })
     }
 
-    fn cpu(&mut self) -> Duration {
+    fn ask(&mut self, question: &str) -> u64 {
         let mut line = String::new();
-        let asked = writeln!(self.child.stdin.as_ref().expect("piped"), "cpu")
+        let asked = writeln!(self.child.stdin.as_ref().expect("piped"), "{question}")
             .and_then(|()| self.out.read_line(&mut line));
-        let nanos = asked.ok().and_then(|_| line.trim().parse().ok()).unwrap_or(0);
-        Duration::from_nanos(nanos)
+        asked.ok().and_then(|_| line.trim().parse().ok()).unwrap_or(0)
     }
 }

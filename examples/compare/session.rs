@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,8 @@ struct Worker {
 
 impl Worker {
     fn start(args: &[String]) -> io::Result<Worker> {
-        let mut child = Command::new(std::env::current_exe()?)
+        // This very program, even if a build has put another one in its place.
+        let mut child = Command::new("/proc/self/exe")
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -98,8 +99,29 @@ impl Server {
         Ok(Duration::from_nanos(nanos))
     }
 
+    /// Waits until so many handlers wait for news. If they do not become more for a while: how many do.
+    fn await_waiting(&mut self, wanted: usize) -> io::Result<usize> {
+        const STALLED: Duration = Duration::from_secs(1);
+
+        let (mut most, mut since) = (0, Instant::now());
+        loop {
+            let waiting: usize = self.worker.ask("waiting")?;
+            if waiting > most {
+                (most, since) = (waiting, Instant::now());
+            }
+            if waiting >= wanted || since.elapsed() > STALLED {
+                return Ok(waiting.min(wanted));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn sample(&self) -> Sample {
         Sample::take(self.worker.child.id())
+    }
+
+    fn switches(&self) -> u64 {
+        machine::switches_of(self.worker.child.id())
     }
 }
 
@@ -114,6 +136,10 @@ pub(crate) struct Load {
     /// 0: as many as go into the time.
     pub(crate) requests: u64,
     pub(crate) messages: u64,
+    /// Over how long the clients begin.
+    pub(crate) spread: Duration,
+    /// How long after the time an answer may still come.
+    pub(crate) patience: Duration,
 }
 
 /// What one round of one cell gave.
@@ -136,6 +162,7 @@ pub(crate) struct Round {
 pub(crate) struct Session {
     server: Server,
     driver: Worker,
+    kind: Kind,
     workload: Workload,
     before: Sample,
 }
@@ -160,40 +187,68 @@ impl Session {
             list(ours),
         ];
         let driver = Worker::start(&args)?;
-        Ok(Session { server, driver, workload, before })
+        Ok(Session { server, driver, kind, workload, before })
     }
 
     /// One cell.
     pub(crate) fn step(&mut self, connections: usize, load: Load) -> io::Result<Round> {
-        let opened: Opened = self.driver.ask(&format!("open {connections}"))?;
+        let opened = self.open(connections)?;
         let mut round = Round {
             open: opened.open,
             why_not_all: opened.error,
             before: self.before,
-            with: self.server.sample(),
+            with: self.before,
             ran: None,
             cpu: 0.0,
             switches: 0,
         };
-        if self.workload.is_held() || round.why_not_all.is_some() {
+        if round.why_not_all.is_some() {
             return Ok(round);
         }
+        if self.workload.is_held() {
+            round.with = self.server.sample();
+            return Ok(round);
+        }
+        let Load { time, requests, messages, spread, patience } = load;
+        let ms = [spread, patience].map(|time| time.as_millis());
         let command = match self.workload {
-            Workload::Fanout => format!("fan {}", load.messages),
-            _ => format!("run {} {}", load.time.as_millis(), load.requests),
+            Workload::Fanout => format!("fan {messages}"),
+            _ => format!("run {} {requests} {} {}", time.as_millis(), ms[0], ms[1]),
         };
-        let (cpu, switches) = (self.server.cpu()?, round.with.switches);
+        if self.workload == Workload::Fanout {
+            round.with = self.server.sample();
+        }
+        let (cpu, switches) = (self.server.cpu()?, self.server.switches());
         self.driver.tell(&command)?;
         if self.workload != Workload::Fanout {
             // In the middle of it: what a server takes while it works.
-            std::thread::sleep(Duration::from_millis(50) + load.time / 2);
+            std::thread::sleep(spread + time / 2);
             round.with = self.server.sample();
         }
         let ran: Ran = serde_json::from_str(&self.driver.hear()?).map_err(io::Error::other)?;
         round.cpu = (self.server.cpu()? - cpu).as_secs_f64() * 1e6;
-        round.switches = self.server.sample().switches.saturating_sub(switches);
+        round.switches = self.server.switches().saturating_sub(switches);
         round.ran = Some(ran);
         Ok(round)
+    }
+
+    /// Brings the connections where the workload has them.
+    fn open(&mut self, connections: usize) -> io::Result<Opened> {
+        let mut opened: Opened = self.driver.ask(&format!("open {connections}"))?;
+        if opened.error.is_none() && self.workload == Workload::Longpoll {
+            // That a request was sent does not say that anybody has taken it.
+            opened.open = self.server.await_waiting(connections)?;
+            if opened.open < connections {
+                opened.error = Some("the others do not get a turn".into());
+            }
+        }
+        if let (Some(error), Some(n)) = (&mut opened.error, self.kind.most())
+            && opened.open == n
+        {
+            // What it looks like from outside (no answer) has this reason.
+            *error = format!("its {n} threads hold one each, the rest wait for one of them");
+        }
+        Ok(opened)
     }
 }
 
@@ -202,7 +257,7 @@ impl Session {
 pub(crate) fn spelled(spelling: Spelling, requests: usize) -> io::Result<Spelled> {
     const WAIT: Duration = Duration::from_secs(4);
     let (theirs, ours) = cores();
-    let backend = Server::spell("backend", &WAIT.as_millis().to_string(), &ours)?;
+    let mut backend = Server::spell("backend", &WAIT.as_millis().to_string(), &ours)?;
     let server = Server::spell(spelling.word(), &backend.addr.to_string(), &theirs)?;
     let mut clients = Vec::with_capacity(requests);
     // One first, for what is allocated once.
@@ -212,13 +267,19 @@ pub(crate) fn spelled(spelling: Spelling, requests: usize) -> io::Result<Spelled
         Ok(http)
     };
     clients.push(client(server.addr)?);
-    std::thread::sleep(Duration::from_millis(100));
+    backend.await_waiting(1)?;
     let before = server.sample();
     for _ in 1..requests {
         clients.push(client(server.addr)?);
     }
-    // Until all are in the handler, and well before the first answer.
-    std::thread::sleep(Duration::from_millis(500));
+    // Until all are in the handler, which is before the first answer.
+    let waiting = backend.await_waiting(requests)?;
+    if waiting < requests {
+        return Err(io::Error::other(format!(
+            "{}: {waiting} of {requests} requests got to the backend in time",
+            spelling.name()
+        )));
+    }
     let bytes = server.sample().whole() as f64 - before.whole() as f64;
     let lines = spelling.lines();
     Ok(Spelled {

@@ -4,10 +4,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use sward::http::{Mode, Request, Router, Server};
+use sward::http::{Mode, Next, Request, Router, Server};
 
 use crate::machine;
 use crate::serve::{ready, slow_config};
@@ -76,23 +78,31 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     machine::raise_open_files();
     let cores: Vec<usize> = cores.split(',').filter_map(|core| core.parse().ok()).collect();
     machine::pin_to(&cores);
+    // How many requests wait in the backend; the others have nothing that counts, since that would take memory.
+    let waiting = Arc::new(AtomicUsize::new(0));
     let served = match (word.as_str(), of.parse::<SocketAddr>(), of.parse::<u64>()) {
         ("backend", _, Ok(ms)) => {
-            serve(Mode::Green, common::backend(Duration::from_millis(ms)), cores.len())
+            let counted = waiting.clone();
+            let app = common::backend(Duration::from_millis(ms));
+            let app = app.with(move |req: &mut Request, next: Next| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let response = next.run(req);
+                counted.fetch_sub(1, Ordering::Relaxed);
+                response
+            });
+            serve(Mode::Green, app, cores.len(), waiting)
         }
-        ("green", Ok(at), _) => serve(
-            Mode::Green,
-            Router::new().get("/", move |_: &mut Request| green::page(at)),
-            cores.len(),
-        ),
-        ("threads", Ok(at), _) => serve(
-            Mode::Threads,
-            Router::new().get("/", move |_: &mut Request| threads::page(at)),
-            cores.len(),
-        ),
+        ("green", Ok(at), _) => {
+            let app = Router::new().get("/", move |_: &mut Request| green::page(at));
+            serve(Mode::Green, app, cores.len(), waiting)
+        }
+        ("threads", Ok(at), _) => {
+            let app = Router::new().get("/", move |_: &mut Request| threads::page(at));
+            serve(Mode::Threads, app, cores.len(), waiting)
+        }
         ("callbacks", Ok(at), _) => {
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| {
-                ready(listener.local_addr()?);
+                ready(listener.local_addr()?, || 0);
                 event_loop::serve(listener, at, callbacks::page)
             })
         }
@@ -107,8 +117,8 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     }
 }
 
-fn serve(mode: Mode, app: Router, workers: usize) -> io::Result<()> {
+fn serve(mode: Mode, app: Router, workers: usize, waiting: Arc<AtomicUsize>) -> io::Result<()> {
     let server = Server::bind("127.0.0.1:0")?.mode(mode).config(slow_config());
-    ready(server.local_addr()?);
+    ready(server.local_addr()?, move || waiting.load(Ordering::Relaxed));
     sward::Builder::new().workers(workers.max(1)).run(move || server.serve(app))
 }

@@ -50,8 +50,9 @@ pub(crate) fn of(results: &Results) -> String {
     }
     let _ = writeln!(
         out,
-        "\nMedians of {} rounds; in brackets the least and the most. B/conn is what the whole machine gives for a connection: \
-         heap and\nstacks, page tables, and the stacks that the kernel has for OS threads. CPU is the server's own processor time. Differences under 10 % mean nothing.",
+        "\nMedians of {} rounds; in brackets the least and the most. B/conn is what the whole machine gives for a connection:\n\
+         heap and stacks, page tables, and the stacks that the kernel has for OS threads. CPU is the server's own processor\n\
+         time. >: some had no answer half a second after the end, and were cut. Differences under 10 % mean nothing.",
         results.rounds
     );
     out
@@ -86,10 +87,13 @@ fn columns(held: bool) -> Vec<Column> {
 }
 
 fn plain(figure: Option<Figure>) -> String {
-    figure.map_or("-".into(), |figure| short(figure.median))
+    figure.map_or("-".into(), |figure| {
+        let least = if figure.at_least { ">" } else { "" };
+        format!("{least}{}", short(figure.median))
+    })
 }
 
 fn spread(figure: Option<Figure>) -> String {
-    let Some(Figure { median, least, most }) = figure else { return "-".into() };
+    let Some(Figure { median, least, most, .. }) = figure else { return "-".into() };
     format!("{} ({} {})", short(median), short(least), short(most))
 }
