@@ -12,18 +12,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+mod breaker;
 mod delivery;
+pub mod hooks;
 mod id;
 mod model;
+mod problem;
+mod rate;
 mod registry;
+mod schedule;
 pub mod store;
 mod time;
 
+pub use self::breaker::Breaking;
 pub use self::delivery::Dispatcher;
+pub use self::hooks::Hooks;
 pub use self::id::{DeliveryId, EndpointId, MessageId};
 pub use self::model::{
     Attempt, Delivery, DeliveryState, Endpoint, EndpointState, Health, Keys, Message, Rate,
     Settings, SigningKey, Subscription,
 };
 pub use self::registry::{Config, Error, Publication, Registration, Webhooks};
+pub use self::schedule::Schedule;
 pub use self::time::Time;

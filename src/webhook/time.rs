@@ -40,6 +40,43 @@ impl Time {
         Time(millis)
     }
 
+    /// The moment that this text says, as RFC 3339 has it, with any offset. What is finer than a millisecond is cut off. None
+    /// if it is no such text, or before 1970.
+    ///
+    /// ```
+    /// use sward::webhook::Time;
+    ///
+    /// let time = Time::parse("2022-04-07T23:39:13.5+02:00").unwrap();
+    /// assert_eq!(time.to_string(), "2022-04-07T21:39:13.500Z");
+    /// assert_eq!(Time::parse("2022-04-31T00:00:00Z"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Time> {
+        let (date, clock) = text.split_once(['T', 't', ' '])?;
+        let at = clock.find(['Z', 'z', '+', '-'])?;
+        let (clock, offset) = clock.split_at(at);
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+        let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
+        if hour > 23 || minute > 59 || second > 59 || !fraction.bytes().all(|b| b.is_ascii_digit())
+        {
+            return None;
+        }
+        let millis: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+        let days = days(year, month, day)?;
+        let local = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + millis;
+        if matches!(offset, "Z" | "z") {
+            return Some(Time(local));
+        }
+        let [hours, minutes] = numbers(&offset[1..], ':', [2, 2])?;
+        let offset_millis = (hours * 60 + minutes) * 60_000;
+        match offset.as_bytes()[0] {
+            _ if hours > 23 || minutes > 59 => None,
+            b'+' => local.checked_sub(offset_millis).map(Time),
+            _ => Some(Time(local + offset_millis)),
+        }
+    }
+
     /// Milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
@@ -96,6 +133,30 @@ impl fmt::Display for Time {
     }
 }
 
+/// So many numbers, each of so many digits.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[u64; N]> {
+    let mut parts = text.split(between);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        let fine = part.len() == digits && part.bytes().all(|b| b.is_ascii_digit());
+        *number = fine.then(|| part.parse().ok()).flatten()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+/// The day as days after 1970-01-01; none if there is no such day, or it is before. The other way round of [`civil`], found by
+/// asking it: a month has at most 31 days.
+fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=12).contains(&month) {
+        return None;
+    }
+    // Not after the first of the month, and less than 40 days before it.
+    let about = (year - 1970) * 365 + (year - 1969) / 4 - (year - 1901) / 100 + (year - 1601) / 400;
+    let about = (about + (month - 1) * 30).saturating_sub(2);
+    (about..about + 40).find(|days| civil(*days) == (year, month, day))
+}
+
 /// Year, month and day of the day `days` after 1970-01-01, in the Gregorian calendar. Counted from the 1st of March, so
 /// that the leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -114,6 +175,41 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::Time;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for day in (0..60_000).step_by(7).chain([11_016, 11_017, 47_540, 47_541]) {
+            let time = Time::from_millis(day * 86_400_000 + day * 997 % 86_400_000);
+            assert_eq!(Time::parse(&time.to_string()), Some(time));
+        }
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01t01:00:00.0009+01:00", 0),
+            ("1969-12-31T23:30:00-00:30", 0),
+            ("1970-01-01 00:00:00.25z", 250),
+        ] {
+            let expected = (!text.starts_with("1969")).then_some(Time::from_millis(millis));
+            assert_eq!(Time::parse(text), expected, "{text}");
+        }
+        for wrong in [
+            "",
+            "T",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-1-01T00:00:00Z",
+            "1970-13-01T00:00:00Z",
+            "1970-02-29T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:00.xZ",
+            "1970-01-01T00:00:00+1:00",
+            "1970-01-01T00:00:00Zé",
+            "1970-01-01T00:00:00+01:00:00",
+            "1970-01-01T00:00:00.+01:00x",
+            "-970-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Time::parse(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn moments_are_written_as_rfc_3339_has_them() {

@@ -3,3 +3,5 @@
 //! What needs an outside server (Redis, MongoDB) is in `tests/webhook_stores`, which runs the same battery.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
+
+mod sky;
