@@ -21,6 +21,7 @@ mod model;
 mod problem;
 mod rate;
 mod registry;
+mod signature;
 mod schedule;
 pub mod store;
 mod time;
@@ -35,4 +36,5 @@ pub use self::model::{
 };
 pub use self::registry::{Config, Error, Publication, Registration, Webhooks};
 pub use self::schedule::Schedule;
+pub use self::signature::{Incoming, KeyError, Secret, Seen, Verifier, VerifyError, sign};
 pub use self::time::Time;

@@ -4,4 +4,6 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+mod signature;
+
 mod sky;
