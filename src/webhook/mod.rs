@@ -21,8 +21,8 @@ mod model;
 mod problem;
 mod rate;
 mod registry;
-mod signature;
 mod schedule;
+mod signature;
 pub mod store;
 mod time;
 

@@ -4,6 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+mod board;
+mod lane;
+
 use std::time::Duration;
 
 use super::registry::Webhooks;
