@@ -14,7 +14,9 @@
 
 pub mod api;
 mod breaker;
+mod client;
 mod delivery;
+mod guard;
 pub mod hooks;
 mod id;
 mod model;
@@ -27,7 +29,11 @@ pub mod store;
 mod time;
 
 pub use self::breaker::Breaking;
+pub use self::client::{
+    Answer, Client, ClientConfig, Failure, Reply, Resolve, Roots, SystemResolver,
+};
 pub use self::delivery::Dispatcher;
+pub use self::guard::{BadNetwork, Guard, Host, Refused, Target};
 pub use self::hooks::Hooks;
 pub use self::id::{DeliveryId, EndpointId, MessageId};
 pub use self::model::{
