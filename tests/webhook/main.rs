@@ -4,6 +4,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+mod battery;
+mod memory;
 mod signature;
 
 mod sky;
