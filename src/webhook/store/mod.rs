@@ -12,12 +12,16 @@
 #![forbid(unsafe_code)]
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 
 use super::id::{DeliveryId, EndpointId, MessageId};
 use super::model::{

@@ -1,0 +1,1 @@
+return call('LRANGE', key('attempts:', arg()), 0, -1)

@@ -1,0 +1,1 @@
+return delivery_row(arg())

@@ -1,0 +1,45 @@
+//! The store on Redis.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use sward::webhook::store::RedisStore;
+
+use crate::server::Server;
+
+/// `always`: what has been answered is on the disk.
+pub(crate) fn start(fsync: Fsync) -> Server {
+    let command = match fsync {
+        Fsync::Always => |server: &Server| command(server, "always"),
+        Fsync::EverySecond => |server: &Server| command(server, "everysec"),
+    };
+    Server::start("redis-server", command)
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Fsync {
+    Always,
+    EverySecond,
+}
+
+fn command(server: &Server, fsync: &str) -> Command {
+    let mut command = Command::new("redis-server");
+    command
+        .args(["--bind", "127.0.0.1", "--port", &server.port.to_string(), "--save", ""])
+        .args(["--appendonly", "yes", "--appendfsync", fsync, "--dir"])
+        .arg(&server.folder);
+    command
+}
+
+pub(crate) fn url(server: &Server) -> String {
+    format!("redis://127.0.0.1:{}/", server.port)
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn redis_passes_the_battery() {
+    let server = start(Fsync::EverySecond);
+    crate::battery(|number| {
+        Arc::new(RedisStore::with_prefix(&url(&server), &format!("{number}:")).unwrap())
+    });
+}
