@@ -9,6 +9,7 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::pubsub::BusError;
 use crate::watch::Lost;
 
 /// A request that cannot be served: the status to answer with, and why.
@@ -116,6 +117,13 @@ impl From<ClientGone> for Error {
         // OK to expect: every number of three digits is one.
         let status = StatusCode::from_u16(499).expect("a status");
         Error::new(status, gone.to_string())
+    }
+}
+
+/// A bus that cannot be reached is a 503.
+impl From<BusError> for Error {
+    fn from(error: BusError) -> Error {
+        Error::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 

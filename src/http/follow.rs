@@ -118,8 +118,8 @@ impl Follow {
     ///
     /// let accounts = Topics::new(100);
     /// let app = Router::new().get("/accounts/{id}/events", move |req: &mut Request| {
-    ///     let topic = accounts.topic(req.param("id").unwrap_or_default());
-    ///     Sse::follow(&topic).encode(event).resume(req)
+    ///     let topic = accounts.topic(&req.param::<String>("id")?);
+    ///     Ok::<_, sward::http::Error>(Sse::follow(&topic).encode(event).resume(req))
     /// });
     /// # drop(app);
     /// ```

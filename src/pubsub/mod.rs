@@ -46,6 +46,8 @@ mod bus;
 mod error;
 mod event_id;
 mod lagging;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod subscriber;
 mod topic;
 mod topics;
