@@ -5,7 +5,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
 mod battery;
+mod client;
+mod guard;
 mod memory;
 mod signature;
+mod tls;
 
 mod sky;

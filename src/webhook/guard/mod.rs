@@ -119,7 +119,10 @@ impl Guard {
             return refused(why);
         }
         let IpAddr::V6(v6) = address else { return Ok(()) };
-        hidden_v4(v6).map_or(Ok(()), |hidden| self.check(hidden.into()))
+        match hidden_v4(v6).map(|hidden| self.check(hidden.into())) {
+            Some(Err(Refused::Address { why, .. })) => refused(why),
+            _ => Ok(()),
+        }
     }
 
     /// Whether this is a URL to post to: `http` or `https`, no user and no fragment, a host; if the host is an address, in

@@ -146,7 +146,8 @@ impl Host {
         }
         // No name ends with a number, by the rules of URLs; the system's resolver reads one that does as an address.
         let last = host.rsplit('.').next().unwrap_or("");
-        if last.bytes().all(|b| b.is_ascii_digit()) || number(last).is_some() {
+        let hex = last.strip_prefix("0x").map(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        if hex.unwrap_or_else(|| last.bytes().all(|b| b.is_ascii_digit())) {
             return ipv4(&host).map(|address| Host::Address(address.into())).ok_or(NEITHER);
         }
         Ok(Host::Name(host))
