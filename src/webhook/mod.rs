@@ -19,6 +19,7 @@ mod delivery;
 mod guard;
 pub mod hooks;
 mod id;
+mod metrics;
 mod model;
 mod problem;
 mod rate;

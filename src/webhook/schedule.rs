@@ -65,12 +65,12 @@ impl Schedule {
         let at = usize::try_from(made).ok()?.checked_sub(1)?;
         let share = 1.0 + self.jitter * (2.0 * chance - 1.0);
         let wait = self.waits.get(at)?.mul_f64(share);
-        Some(wait.max(self.asked(asked)))
+        Some(wait.max(asked.unwrap_or_default().min(self.longest_asked)))
     }
 
-    /// As much of what was asked for as is granted.
-    pub(super) fn asked(&self, asked: Option<Duration>) -> Duration {
-        asked.unwrap_or_default().min(self.longest_asked)
+    /// As long as a receiver may ask to be left in peace.
+    pub(super) fn longest_pause(&self) -> Duration {
+        self.longest_asked
     }
 }
 

@@ -6,8 +6,10 @@
 
 mod battery;
 mod client;
+mod delivery;
 mod guard;
 mod memory;
+mod receiver;
 mod signature;
 mod tls;
 

@@ -23,11 +23,12 @@ use crate::webhook::model::Endpoint;
 const IDLE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) struct Board {
+pub(in crate::webhook) struct Board {
     limits: Limits,
-    /// Slots that nobody holds.
+    /// All there are, and those that nobody holds.
+    slots: usize,
     free: usize,
-    /// Of those, the ones that are not for failing endpoints.
+    /// Of these, the ones that are not for failing endpoints.
     reserve: usize,
     lanes: HashMap<EndpointId, Lane>,
     /// The hungry lanes, each once, in the order in which they will be looked at.
@@ -51,6 +52,7 @@ impl Board {
         Board {
             limits,
             free,
+            slots: free,
             reserve: free / 5,
             lanes: HashMap::new(),
             hungry: VecDeque::new(),
@@ -161,6 +163,18 @@ impl Board {
         }
     }
 
+    /// Nothing was asked for, and nothing is there.
+    pub(super) fn unclaimed(&mut self, id: &EndpointId) {
+        if let Some(lane) = self.lanes.get_mut(id) {
+            lane.claiming = false;
+        }
+    }
+
+    /// What is in flight is there to see whether it is well again.
+    pub(super) fn is_probing(&self, id: &EndpointId) -> bool {
+        self.lanes.get(id).is_some_and(|lane| lane.breaker() == "half_open")
+    }
+
     /// One in flight has ended. True: somebody may be waiting for its slot.
     pub(super) fn ended(&mut self, id: &EndpointId, outcome: Outcome, now: Instant) -> bool {
         self.free += 1;
@@ -184,8 +198,13 @@ impl Board {
         self.lanes.values().any(|lane| lane.claiming)
     }
 
+    /// How many slots are taken.
+    pub(in crate::webhook) fn in_flight(&self) -> usize {
+        self.slots - self.free
+    }
+
     /// How many breakers are in each state, and how many lanes are paused.
-    pub(super) fn states(&self, now: Instant) -> (BTreeMap<&'static str, u64>, u64) {
+    pub(in crate::webhook) fn states(&self, now: Instant) -> (BTreeMap<&'static str, u64>, u64) {
         let mut breakers = BTreeMap::from([("closed", 0), ("half_open", 0), ("open", 0)]);
         let mut paused = 0;
         for lane in self.lanes.values() {

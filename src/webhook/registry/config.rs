@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
+use crate::webhook::breaker::Breaking;
+use crate::webhook::client::ClientConfig;
+use crate::webhook::guard::Guard;
 use crate::webhook::model::Rate;
+use crate::webhook::schedule::Schedule;
 
 /// How a registry behaves.
 ///
@@ -16,13 +20,22 @@ use crate::webhook::model::Rate;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where may be posted to. Public addresses only.
+    pub guard: Guard,
+    /// How it is posted: times, sizes, whom TLS trusts.
+    pub client: ClientConfig,
     /// At most so many deliveries at once in this process. 500.
     pub concurrency: usize,
     /// At most so many of them to one endpoint, unless its settings say otherwise. 10.
     pub per_endpoint: usize,
     /// At most so many attempts to one endpoint in a time, unless its settings say otherwise. None: no limit.
     pub rate: Option<Rate>,
-    /// An endpoint that has done nothing but fail for so long is disabled. 120 hours.
+    /// When a delivery that failed is tried again.
+    pub schedule: Schedule,
+    /// When deliveries to an endpoint are held back because they fail. None: never.
+    pub breaker: Option<Breaking>,
+    /// An endpoint that has done nothing but fail for so long is disabled when the next delivery to it has had its last attempt,
+    /// or when its breaker lets an attempt through to see. 120 hours.
     pub disable_after: Duration,
     /// Messages are kept for so long, with their deliveries and attempts. 30 days.
     pub retention: Duration,
@@ -34,7 +47,7 @@ pub struct Config {
     pub max_keys: usize,
     /// After [`rotate`](super::Webhooks::rotate) the old secret signs beside the new one for so long. 24 hours.
     pub rotation: Duration,
-    /// How often leases that lapsed and messages past their retention are looked for. 10 s.
+    /// How often leases that lapsed and messages past their retention are looked for. 30 s.
     pub sweep: Duration,
     /// So many events are kept for those who [`watch`](super::Webhooks::watch) and fall behind. 1,000.
     pub events: usize,
@@ -44,16 +57,20 @@ impl Default for Config {
     fn default() -> Config {
         const HOUR: Duration = Duration::from_secs(3600);
         Config {
+            guard: Guard::default(),
+            client: ClientConfig::default(),
             concurrency: 500,
             per_endpoint: 10,
             rate: None,
+            schedule: Schedule::default(),
+            breaker: Some(Breaking::default()),
             disable_after: 120 * HOUR,
             retention: 30 * 24 * HOUR,
             idempotency: 12 * HOUR,
             max_body: 256 << 10,
             max_keys: 1_000,
             rotation: 24 * HOUR,
-            sweep: Duration::from_secs(10),
+            sweep: Duration::from_secs(30),
             events: 1_000,
         }
     }

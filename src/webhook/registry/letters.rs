@@ -90,7 +90,7 @@ impl Webhooks {
         if !self.inner.store.resend(id, Time::now())? {
             return Err(Error::conflict("the delivery has not ended"));
         }
-        self.inner.wake.set();
+        self.inner.nudge();
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl Webhooks {
     pub fn recover(&self, endpoint: &EndpointId, since: Time) -> Result<usize, Error> {
         gets_messages(&self.endpoint(endpoint)?.state)?;
         let recovered = self.inner.store.recover(endpoint, since, Time::now())?;
-        self.inner.wake.set();
+        self.inner.nudge();
         Ok(recovered)
     }
 }

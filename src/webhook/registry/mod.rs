@@ -15,14 +15,17 @@ mod publish;
 mod register;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
 
 use serde_json::Value;
 
-use super::store::Store;
+use super::delivery::{ByHttp, Engine, Post};
+use super::metrics::Metrics;
+use super::store::{self, Store};
 use super::time::Time;
 use crate::pubsub::{Subscriber, Topic};
-use crate::sync::{Event, Mutex};
+use crate::sync::{Event, Mutex, MutexGuard, PoisonError};
 
 pub use self::config::Config;
 pub use self::error::Error;
@@ -35,7 +38,7 @@ pub use self::register::Registration;
 /// until somebody calls [`start`](Webhooks::start), in this process or in another one on the same store.
 #[derive(Clone)]
 pub struct Webhooks {
-    inner: Arc<Inner>,
+    pub(in crate::webhook) inner: Arc<Inner>,
 }
 
 /// What clones share, and the dispatcher with them.
@@ -44,8 +47,15 @@ pub(in crate::webhook) struct Inner {
     pub(in crate::webhook) config: Config,
     /// What happens, as JSON, for those who watch.
     pub(in crate::webhook) events: Topic,
-    /// Set when there may be something to deliver.
+    pub(in crate::webhook) metrics: Metrics,
+    /// What posts.
+    pub(in crate::webhook) post: Arc<dyn Post>,
+    /// Set, before `wake` is, when something may be due.
+    pub(in crate::webhook) look: AtomicBool,
+    /// Wakes the dispatcher.
     pub(in crate::webhook) wake: Event,
+    /// What delivers, if something does.
+    engine: Mutex<Weak<Engine>>,
     /// Held while what was read of an endpoint is changed and written.
     changing: Mutex<()>,
 }
@@ -54,9 +64,29 @@ impl Webhooks {
     /// The registry that is kept in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, config: Config) -> Webhooks {
+        let post = ByHttp::new(config.client.clone(), config.guard.clone());
+        Webhooks::with(store, config, Arc::new(post))
+    }
+
+    /// As [`new`](Webhooks::new), posting by other means.
+    pub(in crate::webhook) fn with(
+        store: Arc<dyn Store>,
+        config: Config,
+        post: Arc<dyn Post>,
+    ) -> Webhooks {
         let events = Topic::new(config.events);
-        let (wake, changing) = (Event::new(), Mutex::new(()));
-        Webhooks { inner: Arc::new(Inner { store, config, events, wake, changing }) }
+        let inner = Inner {
+            store,
+            config,
+            events,
+            metrics: Metrics::default(),
+            post,
+            look: AtomicBool::new(false),
+            wake: Event::new(),
+            engine: Mutex::new(Weak::new()),
+            changing: Mutex::new(()),
+        };
+        Webhooks { inner: Arc::new(inner) }
     }
 
     /// Where everything is kept.
@@ -87,6 +117,45 @@ impl Webhooks {
 }
 
 impl Inner {
+    /// Something may be due.
+    pub(super) fn nudge(&self) {
+        self.look.store(true, SeqCst);
+        self.wake.set();
+    }
+
+    /// The value, if the store did not fail; counts it if it did.
+    pub(in crate::webhook) fn noted<T>(&self, result: store::Result<T>) -> Option<T> {
+        if result.is_err() {
+            self.metrics.store_failed();
+        }
+        result.ok()
+    }
+
+    /// What delivers, if something does.
+    pub(in crate::webhook) fn engine(&self) -> Option<Arc<Engine>> {
+        locked(&self.engine).upgrade()
+    }
+
+    /// This delivers from now on; false if another one does.
+    pub(in crate::webhook) fn attach(&self, engine: &Arc<Engine>) -> bool {
+        let mut there = locked(&self.engine);
+        let free = there.strong_count() == 0;
+        if free {
+            *there = Arc::downgrade(engine);
+        }
+        free
+    }
+
+    /// Nothing delivers any more.
+    pub(in crate::webhook) fn detach(&self) {
+        *locked(&self.engine) = Weak::new();
+    }
+
+    /// One at a time reads an endpoint, changes it and writes it.
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        locked(&self.changing)
+    }
+
     /// Tells those who watch, if there are any: nothing is written for nobody.
     pub(in crate::webhook) fn tell(&self, event: &str, at: Time, about: impl FnOnce() -> Value) {
         if self.events.subscribers() == 0 {
@@ -97,6 +166,10 @@ impl Inner {
         frame["at"] = at.to_string().into();
         self.events.publish(frame.to_string().into_bytes());
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Webhooks {

@@ -132,7 +132,10 @@ impl Webhooks {
         }
         let message = Message { id, published, kind, keys, body, content_type, idempotency_key };
         let accepted = self.inner.store.publish(&message, &extra)?;
-        self.inner.wake.set();
+        if !accepted.repeated {
+            self.inner.metrics.published();
+        }
+        self.inner.nudge();
         self.inner.tell("accepted", published, || {
             json!({
                 "message": accepted.id, "type": message.kind, "keys": message.keys,

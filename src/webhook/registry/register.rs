@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use super::check;
+use super::endpoints::newest;
 use super::error::Error;
 use super::{Inner, Webhooks};
 use crate::webhook::id::EndpointId;
 use crate::webhook::model::{Endpoint, EndpointState, Keys, Settings};
+use crate::webhook::signature::Secret;
 use crate::webhook::store::Change;
 use crate::webhook::time::Time;
 
@@ -20,7 +22,17 @@ pub struct Registration {
     keys: Keys,
     ttl: Option<Duration>,
     settings: Option<Settings>,
+    signing: Signing,
     challenge: bool,
+}
+
+/// What the deliveries of an endpoint are signed with.
+#[derive(Debug, Clone)]
+enum Signing {
+    /// A new secret, if it is new.
+    Fresh,
+    Own(Secret),
+    Nothing,
 }
 
 impl Registration {
@@ -31,6 +43,7 @@ impl Registration {
             keys: Keys::new(),
             ttl: None,
             settings: None,
+            signing: Signing::Fresh,
             challenge: false,
         }
     }
@@ -53,7 +66,22 @@ impl Registration {
         self
     }
 
-    /// Whether a new endpoint must show first that its owner wants this. Off.
+    /// Sign with this secret. If the endpoint is there and has another one, it is replaced as by [`rotate`](Webhooks::rotate): both sign
+    /// for a while. Without: a new endpoint gets a random one, which is in [`Endpoint::keys`].
+    pub fn secret(mut self, secret: Secret) -> Registration {
+        self.signing = Signing::Own(secret);
+        self
+    }
+
+    /// A new endpoint gets no secret, and its deliveries are not signed: for receivers on networks that nobody else is on.
+    pub fn unsigned(mut self) -> Registration {
+        self.signing = Signing::Nothing;
+        self
+    }
+
+    /// Whether a new endpoint must show first that its owner wants this: it is asked by `GET` with `challenge=` and a random text added
+    /// to the query, and must answer 2xx with that text and nothing else. Until it has, it gets no messages; see
+    /// [`verify`](Webhooks::verify). Off.
     pub fn challenge(mut self, challenge: bool) -> Registration {
         self.challenge = challenge;
         self
@@ -65,10 +93,13 @@ impl Webhooks {
     /// given. Registering twice is registering once. One that was disabled is posted to again, since somebody asks for it. True with
     /// it: it is new.
     ///
+    /// An endpoint that has to answer a challenge is asked before this returns; if it did not answer rightly, its state is
+    /// [`Unverified`](EndpointState::Unverified) still, and registering again asks again.
+    ///
     /// # Errors
     /// [`Invalid`](Error::Invalid) for a URL, keys, settings or a time that cannot be used, [`Store`](Error::Store).
     pub fn register(&self, registration: Registration) -> Result<(Endpoint, bool), Error> {
-        let Registration { url, keys, ttl, settings, challenge } = registration;
+        let Registration { url, keys, ttl, settings, signing, challenge } = registration;
         self.inner.check_url(&url)?;
         check::keys(&keys, self.inner.config.max_keys)?;
         ttl.map_or(Ok(()), check::ttl)?;
@@ -76,24 +107,63 @@ impl Webhooks {
 
         let mut wanted = Endpoint::new(url);
         wanted.settings = settings.clone().unwrap_or_default();
+        wanted.keys = match &signing {
+            Signing::Fresh => vec![newest(&Secret::random())],
+            Signing::Own(secret) => vec![newest(secret)],
+            Signing::Nothing => Vec::new(),
+        };
         if challenge {
             wanted.state = EndpointState::Unverified;
         }
-        let (endpoint, created) = self.inner.store.add_endpoint(&wanted)?;
-        if !created {
-            let _changing = self.inner.changing.lock();
-            let enabled = matches!(endpoint.state, EndpointState::Disabled { .. });
-            let change = Change {
-                state: enabled.then_some(EndpointState::Active),
-                health: enabled.then(Default::default),
-                settings,
-                ..Change::default()
+        // Somebody may remove it at the same moment: then it is a new one.
+        let mut tries = 3;
+        let (endpoint, created) = loop {
+            let (endpoint, created) = self.inner.store.add_endpoint(&wanted)?;
+            if !created {
+                self.add_to(&endpoint, settings.clone(), &signing)?;
+            }
+            self.inner.lease(&endpoint.id, &keys, ttl)?;
+            tries -= 1;
+            match self.inner.store.endpoint(&endpoint.id)? {
+                Some(endpoint) => break (endpoint, created),
+                None if tries > 0 => wanted.id = EndpointId::random(),
+                None => return Err(Error::conflict("somebody removes the endpoint all the time")),
+            }
+        };
+        if endpoint.state == EndpointState::Unverified {
+            return match self.verify(&endpoint.id) {
+                Ok(endpoint) => Ok((endpoint, created)),
+                Err(Error::Conflict(_)) => Ok((endpoint, created)),
+                Err(error) => Err(error),
             };
-            self.inner.store.change_endpoint(&endpoint.id, &change)?;
         }
-        self.inner.lease(&endpoint.id, &keys, ttl)?;
-        let endpoint = self.endpoint(&endpoint.id)?;
         Ok((endpoint, created))
+    }
+
+    /// What registering changes of an endpoint that is there.
+    fn add_to(
+        &self,
+        endpoint: &Endpoint,
+        settings: Option<Settings>,
+        signing: &Signing,
+    ) -> Result<(), Error> {
+        let _changing = self.inner.changing();
+        let enabled = matches!(endpoint.state, EndpointState::Disabled { .. });
+        let keys = match signing {
+            Signing::Own(secret) if !has(endpoint, secret) => {
+                Some(self.inner.rotated(endpoint, secret)?)
+            }
+            _ => None,
+        };
+        let change = Change {
+            state: enabled.then_some(EndpointState::Active),
+            health: enabled.then(Default::default),
+            settings,
+            keys,
+        };
+        self.inner.store.change_endpoint(&endpoint.id, &change)?;
+        self.inner.nudge();
+        Ok(())
     }
 
     /// The endpoint with this id or URL no longer wants these keys; without keys, it is removed, and what was not delivered to it is
@@ -131,6 +201,11 @@ impl Webhooks {
     }
 }
 
+/// Whether the newest key is this one.
+fn has(endpoint: &Endpoint, secret: &Secret) -> bool {
+    endpoint.keys.first().is_some_and(|key| key.text == secret.to_string())
+}
+
 impl Inner {
     fn lease(&self, id: &EndpointId, keys: &Keys, ttl: Option<Duration>) -> Result<(), Error> {
         if keys.is_empty() {
@@ -142,9 +217,7 @@ impl Inner {
 
     fn check_url(&self, url: &str) -> Result<(), Error> {
         check::url_length(url)?;
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Error::invalid("url", "neither http nor https"));
-        }
-        Ok(())
+        let refused = self.config.guard.check_url(url).err();
+        refused.map_or(Ok(()), |why| Err(Error::invalid("url", why.to_string())))
     }
 }
