@@ -291,6 +291,46 @@ fn ends_on_a_signal() {
     }
 }
 
+/// `--compare`: both servers have all viewers, who get posts; the page can draw what each of them takes.
+#[test]
+fn two_servers_are_compared() {
+    const VIEWERS: u64 = 60;
+
+    let flags = ["--compare", "--viewers", "60", "--join", "0.5", "--rate", "20"];
+    for ending in ["INT", "KILL"] {
+        let mut app = App::start(&flags);
+        let of = |server: usize, name: &str| {
+            let (_, text) = app.get("/figures");
+            let figures: Value = serde_json::from_str(&text).unwrap_or_default();
+            figures["servers"][server][name].as_u64().unwrap_or(0)
+        };
+        for server in [0, 1] {
+            wait_until("all viewers", || of(server, "viewers") == VIEWERS);
+            wait_until("posts for them", || of(server, "delivered") > 3 * VIEWERS);
+        }
+        assert!(of(0, "os_threads") < 20 && of(1, "os_threads") > VIEWERS);
+        let (green, threads) = (of(0, "bytes_per_viewer"), of(1, "bytes_per_viewer"));
+        assert!(0 < green && green < threads, "{green} and {threads} bytes for each viewer");
+        let (_, page) = app.get("/");
+        assert!(page.contains("Lower is better") && !page.contains("{{"), "{page}");
+        for (file, says) in [("/compare.js", "viewers of each server"), ("/compare.css", "--green")]
+        {
+            assert!(app.get(file).1.contains(says), "{file}");
+        }
+        assert_eq!(app.events_at("/curve").next_event().unwrap().2["servers"][1]["viewers"], 0);
+
+        let children = app.children();
+        assert_eq!(children.len(), 2);
+        let status = app.signal(ending);
+        assert_eq!(status.success(), ending == "INT", "{status}");
+        let alive = |pid: &u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            !status.is_empty() && !status.contains("State:\tZ")
+        };
+        wait_until("the servers to end", || !children.iter().any(alive));
+    }
+}
+
 #[test]
 fn mistakes_end_with_2() {
     for (args, says) in [

@@ -1,4 +1,4 @@
-//! The command line, parsed by hand: eleven flags do not need a library.
+//! The command line, parsed by hand: so few flags do not need a library.
 //! Pure; `main.rs` acts on what comes out.
 
 #![forbid(unsafe_code)]
@@ -35,9 +35,16 @@ How they are served:
   --workers N             OS threads that run green threads (default: one per core)
   --history N             posts that a new page gets at once (default 50)
 
+Compared:
+  --compare               starts two servers of this feed, one in mode green and one in mode threads, lets simulated
+                          viewers join both, and shows the memory of both as it grows, on the page at --addr
+  --viewers N             how many join each server (default 1000)
+  --join SECONDS          how long it takes until all have joined (default 30)
+
 For tests and demonstrations:
   --seed N                another set of simulated posts (default 1)
   --time-scale F          multiplies all waits of the upstream protocol: keep-alive, stall, back-off
+  --until-eof             ends when the standard input does, for programs that start this one
   --help                  this text
 
 Endpoints: / the page, /events (SSE), /websocket, /poll?cursor= (long poll), POST /api (a JSON array
@@ -79,6 +86,15 @@ pub(crate) struct Options {
     pub(crate) track: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) time_scale: f64,
+    /// Whether to end with the standard input.
+    pub(crate) until_eof: bool,
+    /// Two servers beside each other, instead of one.
+    pub(crate) compare: bool,
+    pub(crate) viewers: usize,
+    /// In seconds.
+    pub(crate) join: f64,
+    /// The flags that both servers get.
+    pub(crate) shared: Vec<String>,
 }
 
 impl Default for Options {
@@ -93,6 +109,11 @@ impl Default for Options {
             track: Vec::new(),
             seed: 1,
             time_scale: 1.0,
+            until_eof: false,
+            compare: false,
+            viewers: 1000,
+            join: 30.0,
+            shared: Vec::new(),
         }
     }
 }
@@ -101,6 +122,7 @@ impl Default for Options {
 pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options::default();
     let mut args = args.into_iter();
+    let (mut alone, mut has_mode) = (None, false);
     while let Some(arg) = args.next() {
         let (flag, inline) = match arg.split_once('=') {
             Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
@@ -109,7 +131,15 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Opt
         if matches!(flag.as_str(), "--help" | "-h") {
             return Ok(None);
         }
-        const KNOWN: [&str; 9] = [
+        match flag.as_str() {
+            "--compare" => options.compare = true,
+            "--until-eof" => options.until_eof = true,
+            _ => {}
+        }
+        if matches!(flag.as_str(), "--compare" | "--until-eof") {
+            continue;
+        }
+        const KNOWN: [&str; 11] = [
             "--source",
             "--addr",
             "--mode",
@@ -119,13 +149,27 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Opt
             "--track",
             "--seed",
             "--time-scale",
+            "--viewers",
+            "--join",
         ];
         if !KNOWN.contains(&flag.as_str()) {
-            return Err(format!("there is no flag {flag}; the flags are {}", KNOWN.join(" ")));
+            return Err(format!(
+                "there is no flag {flag}; the flags are --compare {}",
+                KNOWN.join(" ")
+            ));
         }
         let value =
             inline.or_else(|| args.next()).ok_or_else(|| format!("{flag} needs a value"))?;
+        if !matches!(flag.as_str(), "--addr" | "--mode" | "--viewers" | "--join") {
+            options.shared.extend([flag.clone(), value.clone()]);
+        }
+        if matches!(flag.as_str(), "--viewers" | "--join") {
+            alone = Some(flag.clone());
+        }
+        has_mode |= flag == "--mode";
         match flag.as_str() {
+            "--viewers" => options.viewers = number(&flag, &value, 1, 100_000)?,
+            "--join" => options.join = positive(&flag, &value, 86_400.0)?,
             "--source" => options.source = source(&value)?,
             "--addr" => options.addr = value,
             "--mode" => options.mode = value.parse().map_err(|e| format!("--mode {value}: {e}"))?,
@@ -136,6 +180,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Opt
             "--time-scale" => options.time_scale = positive(&flag, &value, 1000.0)?,
             _ => options.track = phrases(&value),
         }
+    }
+    if let Some(flag) = alone.filter(|_| !options.compare) {
+        return Err(format!("{flag} means something with --compare only"));
+    }
+    if options.compare && has_mode {
+        return Err("--compare runs mode green and mode threads; leave --mode out".into());
     }
     if options.track.is_empty() && options.source == Source::Sim {
         options.track = TOPICS.iter().map(|t| (*t).to_owned()).collect();
@@ -209,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_compared_gets_the_same_flags() {
+        let line = "--compare --addr 127.0.0.1:0 --rate=5 --viewers 10 --seed 3 --join 0.5";
+        let options = parsed(line).unwrap().unwrap();
+        assert!(options.compare && !options.until_eof);
+        assert_eq!((options.viewers, options.join), (10, 0.5));
+        assert_eq!(options.shared, ["--rate", "5", "--seed", "3"]);
+        assert!(parsed("--until-eof").unwrap().unwrap().until_eof);
+    }
+
+    #[test]
     fn mistakes_are_explained() {
         for (line, says) in [
             ("--port 1", "the flags are"),
@@ -220,6 +280,9 @@ mod tests {
             ("--source bluesky:https://host", "bluesky:wss://"),
             ("--source file:", "file:PATH"),
             ("--source x", "--track"),
+            ("--viewers 5", "--compare"),
+            ("--compare --viewers none", "from 1"),
+            ("--compare --mode green", "leave --mode out"),
         ] {
             let error = parsed(line).unwrap_err();
             assert!(error.contains(says), "{line}: {error}");

@@ -4,17 +4,19 @@
 //! ```text
 //! cargo run --release --example tweet_feed          # then open http://127.0.0.1:8080/
 //! curl -N http://127.0.0.1:8080/events
+//! cargo run --release --example tweet_feed -- --compare     # beside OS threads, their memory drawn as viewers join
 //! ```
 //!
 //! Read in this order: `post.rs` and `parse.rs` (what a post is), `reader.rs` with `source/` (how posts
 //! come in), `feed.rs` (how one encoding reaches everybody), `web.rs` and `websocket.rs` (the page and its endpoints),
-//! `sim/` (the upstream that makes it all work at home).
+//! `sim/` (the upstream that makes it all work at home), `compare/` (two of them, measured).
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod backoff;
 mod client;
+mod compare;
 mod date;
 #[cfg(test)]
 mod e2e;
@@ -61,6 +63,9 @@ fn main() -> ExitCode {
         }
         Err(message) => return misused(&message),
     };
+    if options.until_eof {
+        end_with_input();
+    }
     let input = match Input::open(&options) {
         Ok(input) => input,
         Err(message) => return misused(&message),
@@ -70,13 +75,26 @@ fn main() -> ExitCode {
     if let Some(workers) = options.workers {
         runtime = runtime.workers(workers);
     }
-    match runtime.run(move || serve(options, input)) {
+    let program = move || match options.compare {
+        true => compare::serve(&options),
+        false => serve(options, input),
+    };
+    match runtime.run(program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("tweet_feed: {message}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever holds the other end of the standard input has started this program, and may end in any way.
+fn end_with_input() {
+    #[allow(clippy::disallowed_methods, reason = "nothing else ends a read of the standard input")]
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        std::process::exit(0);
+    });
 }
 
 fn misused(message: &str) -> ExitCode {

@@ -19,7 +19,7 @@ use crate::feed::{Feed, json_of};
 use crate::{parse, stats, websocket};
 
 /// The page may load its own files and talk to its own server, and nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What the handlers share.
@@ -65,7 +65,7 @@ pub(crate) fn routes(web: Web) -> Router {
         .get("/stats", move |_: &mut Request<'_>| numbers.stats())
 }
 
-fn asset(kind: &str, text: &'static str) -> Response {
+pub(crate) fn asset(kind: &str, text: &'static str) -> Response {
     Response::bytes_static(text.as_bytes())
         .header("content-type", kind)
         .header("cache-control", "no-cache")

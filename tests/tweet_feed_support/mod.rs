@@ -52,6 +52,16 @@ impl App {
         self.base.trim_start_matches("http://")
     }
 
+    /// The processes that it has started.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let of = |task: std::fs::DirEntry| {
+            std::fs::read_to_string(task.path().join("children")).unwrap_or_default()
+        };
+        let all: String = tasks.flatten().map(of).collect();
+        all.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut response = agent().get(format!("{}{path}", self.base)).call().expect("an answer");
         (response.status().as_u16(), response.body_mut().read_to_string().expect("a body"))
@@ -79,10 +89,12 @@ impl App {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = request.call().expect("an answer");
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Events(BufReader::new(Box::new(response.into_body().into_reader())))
+        stream_of(request)
+    }
+
+    /// Opens another stream of events.
+    pub(crate) fn events_at(&self, path: &str) -> Events {
+        stream_of(agent().get(format!("{}{path}", self.base)))
     }
 
     /// Sends a signal and waits for the end.
@@ -110,6 +122,13 @@ impl Drop for App {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn stream_of(request: ureq::RequestBuilder<ureq::typestate::WithoutBody>) -> Events {
+    let response = request.call().expect("an answer");
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    Events(BufReader::new(Box::new(response.into_body().into_reader())))
 }
 
 /// A running `/events`.
