@@ -19,10 +19,14 @@
 //! first. may_minihttp does not look at that header: there the client closes, and what the kernel does for closed
 //! connections in the minute after falls to the client's core. In the `dropped` plans clients just close, and all are equal.
 //!
+//! `floor` serves no HTTP: it makes the system calls that nobody with epoll can do without, and no others (src/floor.rs). How
+//! far a server is above it is what can still be gained.
+//!
 //! What idle WebSockets hold is measured by `cargo bench --bench websockets` of the crate itself, since the others have
 //! none of their own.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a program of its own")]
 
+mod floor;
 mod load;
 mod process;
 mod servers;

@@ -16,15 +16,16 @@ const MESSAGE: Message = Message { message: HELLO };
 
 /// The names, in the order in which they are reported. The first is ours.
 pub(crate) const NAMES: &[&str] = if cfg!(feature = "peers") {
-    &["sward", "may_minihttp", "hyper", "axum", "actix"]
+    &["sward", "may_minihttp", "hyper", "axum", "actix", "floor"]
 } else {
-    &["sward"]
+    &["sward", "floor"]
 };
 
 /// Serves as `name` for ever.
 pub(crate) fn serve(name: &str) {
     match name {
         "sward" => sward(),
+        "floor" => crate::floor::serve(),
         #[cfg(feature = "peers")]
         "may_minihttp" => peers::may_minihttp(),
         #[cfg(feature = "peers")]
