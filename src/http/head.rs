@@ -99,15 +99,15 @@ pub(crate) fn parse<'b, 'h>(
     if len > config.max_head {
         return Err(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
-    if has_bare_newline(head) {
-        return Err(bad("lines end with CR LF"));
-    }
-    check_lines(head, config)?;
     // OK to expect: httparse sets all of them on a complete head.
     let method = request.method.expect("a complete head has a method");
     let target = request.path.expect("a complete head has a target");
     let is_11 = request.version == Some(1);
     let headers: &'h [Header<'b>] = request.headers;
+    if has_bare_newline(head, method, headers) {
+        return Err(bad("lines end with CR LF"));
+    }
+    check_lines(head, config)?;
 
     if headers.len() > config.max_headers {
         return Err(too_many_headers());
@@ -155,20 +155,20 @@ impl<'b> Fields<'b> {
             let (name, value) = (header.name, header.value);
             // By length first: most headers are none of these, and this runs for each of them.
             match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => {
+                4 if is(name, "Host") => {
                     fields.hosts += 1;
                     fields.host = Some(value);
                     if !is_authority(value) {
                         return Err(bad("the Host is not a host"));
                     }
                 }
-                6 if name.eq_ignore_ascii_case("expect") && is_11 => {
+                6 if is(name, "Expect") && is_11 => {
                     if !value.eq_ignore_ascii_case(b"100-continue") {
                         return Err(refuse(StatusCode::EXPECTATION_FAILED, "unknown Expect"));
                     }
                     fields.expects_continue = true;
                 }
-                10 if name.eq_ignore_ascii_case("connection") => {
+                10 if is(name, "Connection") => {
                     if value == b"keep-alive" {
                         fields.keep_alive = true;
                         continue;
@@ -179,12 +179,12 @@ impl<'b> Fields<'b> {
                         fields.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
-                14 if name.eq_ignore_ascii_case("content-length") => {
+                14 if is(name, "Content-Length") => {
                     let length = content_length(value)?;
                     fields.lengths += 1;
                     fields.length = Some(length);
                 }
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                17 if is(name, "Transfer-Encoding") => {
                     fields.codings += 1;
                     fields.coding = value;
                 }
@@ -220,6 +220,15 @@ impl<'b> Fields<'b> {
     }
 }
 
+/// Whether a header has this name, in any case. Nearly everybody writes it as it is written here, and most others begin with
+/// another letter.
+#[inline]
+fn is(name: &str, wanted: &str) -> bool {
+    name == wanted
+        || (name.as_bytes()[0] | 0x20 == wanted.as_bytes()[0] | 0x20
+            && name.eq_ignore_ascii_case(wanted))
+}
+
 /// A body whose last coding is not chunked has no end (RFC 9112, 6.3). The others are good requests, to somebody else.
 #[cold]
 fn refuse_coding(value: &[u8]) -> Refused {
@@ -245,12 +254,15 @@ fn content_length(value: &[u8]) -> Result<u64, Refused> {
         .ok_or(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is too large"))
 }
 
-/// Written so that it compiles to vector instructions: this runs over every head.
-fn has_bare_newline(head: &[u8]) -> bool {
-    let pairs = head.iter().skip(1).zip(head);
-    let bare = pairs
-        .fold(0, |bare, (&b, &before)| bare | (u8::from(b == b'\n') & u8::from(before != b'\r')));
-    bare != 0 || head.first() == Some(&b'\n')
+/// Whether a line of a complete head ends with a bare LF, which `httparse` lets pass. No LF is left but at the ends of lines, so only
+/// they are looked at: before the request line, before each header, and at the end.
+fn has_bare_newline(head: &[u8], method: &str, headers: &[Header<'_>]) -> bool {
+    let place = |part: &str| part.as_ptr().addr() - head.as_ptr().addr();
+    let (empty_lines, rest) = head.split_at(place(method));
+    let ends_well = |at: usize| head[..at].ends_with(b"\r\n");
+    !headers.iter().all(|header| ends_well(place(header.name)))
+        || !(rest.ends_with(b"\r\n\r\n"))
+        || !empty_lines.chunks(2).all(|line| line == b"\r\n")
 }
 
 fn too_many_headers() -> Refused {

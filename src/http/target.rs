@@ -98,7 +98,14 @@ impl<'b> Target<'b> {
 
     /// A path and perhaps a query. An absolute target may lack the path.
     fn origin(origin: &'b str, host: Option<Authority<'b>>) -> Result<Target<'b>, Refused> {
-        let (path, query) = match origin.bytes().position(|b| b == b'?' || b == b'#') {
+        // By a table, as this runs for every byte of every path.
+        const ENDS: [bool; 256] = {
+            let mut table = [false; 256];
+            table[b'?' as usize] = true;
+            table[b'#' as usize] = true;
+            table
+        };
+        let (path, query) = match origin.bytes().position(|b| ENDS[usize::from(b)]) {
             None => (origin, None),
             Some(at) if !origin[at..].contains('#') => (&origin[..at], Some(&origin[at + 1..])),
             Some(_) => return Err(bad("a fragment in the request target")),
