@@ -10,6 +10,7 @@ mod delivery;
 mod guard;
 mod memory;
 mod receiver;
+mod receivers;
 mod signature;
 mod tls;
 
