@@ -25,7 +25,9 @@ impl Peer {
         let tls = Tls::from_pem_files(file("server.pem"), file("server.key")).unwrap();
         let server = Server::bind("127.0.0.1:0").unwrap().tls(tls);
         let (port, handle) = (server.local_addr().unwrap().port(), server.handle());
-        let app = Router::new().post("/", |req: &mut Request| req.bytes());
+        let app = Router::new()
+            .post("/", |req: &mut Request| req.bytes())
+            .get("/", |req: &mut Request| req.peer_addr().to_string());
         let serve = move || sward::Builder::new().workers(2).run(move || server.serve(app));
         Peer { port, handle, thread: Some(std::thread::spawn(serve)) }
     }
@@ -91,6 +93,15 @@ fn a_trusted_server_is_posted_to() {
     }
     let both = Roots::mozilla_and_pem(&std::fs::read(file("authority.pem")).unwrap()).unwrap();
     fine(&client(both).post(&peer.url("localhost"), &[], b"over TLS"));
+}
+
+#[test]
+fn connections_are_used_again() {
+    let peer = Peer::start();
+    let own = client(own_roots());
+    let ask = || own.get(&peer.url("localhost")).result.unwrap().body;
+    let mine = ask();
+    assert!((0..3).all(|_| ask() == mine));
 }
 
 #[test]

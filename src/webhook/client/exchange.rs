@@ -274,7 +274,7 @@ fn body(
     input: &mut Input<'_>,
     cap: usize,
 ) -> Result<(Vec<u8>, bool, bool), Broken> {
-    let mut kept = Vec::new();
+    let (mut kept, mut read) = (Vec::new(), 0);
     let mut piece = vec![0; PIECE];
     loop {
         // Framing may take bytes without giving any.
@@ -301,9 +301,13 @@ fn body(
             };
             return Ok((kept, false, clean));
         }
+        // So much framing for so little of a body is not meant well.
+        if read > HEAD + 8 * cap {
+            return Ok((kept, true, false));
+        }
         match input.more() {
             Ok(0) => return Ok((kept, !to_the_end, false)),
-            Ok(_) => {}
+            Ok(length) => read += length,
             Err(Broken::For(Failure::Cancelled)) => return Err(Broken::For(Failure::Cancelled)),
             Err(_) => return Ok((kept, true, false)),
         }
