@@ -8,10 +8,12 @@ mod battery;
 mod client;
 mod delivery;
 mod guard;
+mod kill;
 mod memory;
 mod receiver;
 mod receivers;
 mod signature;
+mod sqlite;
 mod tls;
 
 mod sky;

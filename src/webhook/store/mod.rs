@@ -14,6 +14,7 @@
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+mod sqlite;
 
 use std::error::Error;
 use std::fmt;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
+pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};
 
 use super::id::{DeliveryId, EndpointId, MessageId};
 use super::model::{
@@ -129,7 +131,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Ends a claim: keeps the attempt, if one was made, counts it, moves the delivery on, and keeps the endpoint's health.
     /// Returns that health; none if the endpoint or the delivery is gone. A delivery that has been delivered or cancelled
-    /// meanwhile keeps its state. Of a disabled endpoint, what would be retried is dead.
+    /// meanwhile keeps its state, and so does one whose endpoint is gone. Of a disabled endpoint, what would be retried is dead.
     fn finish(
         &self,
         delivery: &DeliveryId,

@@ -120,6 +120,15 @@ pub(crate) fn late_answers_do_not_undo(store: &Arc<dyn Store>) {
     assert_eq!((found.state, found.due, found.attempts), (DeliveryState::Cancelled, at(1_001), 1));
     assert_eq!(store.attempts(&id).unwrap(), [attempt]);
 
+    // What was dead when its endpoint went stays so.
+    register(store, "b", &[("k", "1")]);
+    publish(store, "o", at(3_000), &[("k", "1")]);
+    kill(store, "o", "b", at(3_001));
+    store.remove_endpoint(&endpoint_id("b"), at(3_002)).unwrap();
+    retry(store, "o", "b", at(3_003));
+    let found = delivery(store, "o", "b");
+    assert_eq!((found.state, found.due, found.attempts), (DeliveryState::Dead, at(3_001), 2));
+
     let nothing = delivery_id("none", "a");
     assert_eq!(store.finish(&nothing, None, Next::Retry(at(1))).unwrap(), None);
     assert_eq!(store.delivery(&nothing).unwrap(), None);

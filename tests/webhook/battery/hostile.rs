@@ -191,6 +191,24 @@ pub(crate) fn strange_texts_read_back(store: &Arc<dyn Store>) {
     }
 }
 
+pub(crate) fn ids_may_have_what_divides_them(store: &Arc<dyn Store>) {
+    let id = register(store, "e~1", &[("k", "1")]);
+    register(store, "1", &[("k", "2")]);
+    publish(store, "m~1~x", at(1), &[("k", "1")]);
+    publish(store, "m~~", at(2), &[("k", "1"), ("k", "2")]);
+    publish(store, "m", at(3), &[("k", "2")]);
+    assert_eq!(claim(store, &id, at(3), at(9), 9), ["m~1~x", "m~~"]);
+    for (message, endpoint) in [("m~1~x", "e~1"), ("m~~", "e~1"), ("m~~", "1"), ("m", "1")] {
+        let found = delivery(store, message, endpoint);
+        assert_eq!((found.message.as_str(), found.endpoint.as_str()), (message, endpoint));
+        deliver(store, message, endpoint, at(4));
+        assert_eq!(store.attempts(&found.id).unwrap().len(), 1);
+        let after = store.deliveries(&Filter::default(), Some(&found.id), 9).unwrap();
+        assert!(after.iter().all(|delivery| delivery.id != found.id));
+    }
+    assert_eq!(store.totals(None).unwrap().delivered, 4);
+}
+
 pub(crate) fn any_bytes_are_a_body(store: &Arc<dyn Store>) {
     let id = register(store, "a", &[("k", "1")]);
     let every: Vec<u8> = (0..64 * 1024).map(|n: u32| (n.wrapping_mul(31) >> 3) as u8).collect();

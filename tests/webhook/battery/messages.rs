@@ -77,9 +77,21 @@ pub(crate) fn the_same_key_or_id_is_the_same_message(store: &Arc<dyn Store>) {
     let again = Accepted { repeated: true, ..first };
     // Another endpoint does not get what was accepted before it came.
     let b = register(store, "b", &[("k", "1")]);
-    assert_eq!(store.publish(&keyed("other", "key"), &[b.clone()]).unwrap(), again, "by key");
-    assert_eq!(store.publish(&keyed("first", "key"), &[b.clone()]).unwrap(), again, "by both");
-    assert_eq!(store.publish(&keyed("first", "new"), &[b.clone()]).unwrap(), again, "by id");
+    assert_eq!(
+        store.publish(&keyed("other", "key"), std::slice::from_ref(&b)).unwrap(),
+        again,
+        "by key"
+    );
+    assert_eq!(
+        store.publish(&keyed("first", "key"), std::slice::from_ref(&b)).unwrap(),
+        again,
+        "by both"
+    );
+    assert_eq!(
+        store.publish(&keyed("first", "new"), std::slice::from_ref(&b)).unwrap(),
+        again,
+        "by id"
+    );
     let bare = message("first", at(2), &[("k", "1")]);
     assert_eq!(store.publish(&bare, &[b]).unwrap(), again, "by id, without a key");
     assert_eq!(store.message(&message("other", at(0), &[]).id).unwrap(), None);

@@ -85,6 +85,7 @@ macro_rules! each_case {
         $each!(recovery::totals_count_everything);
         $each!(hostile::strange_keys_stay_apart);
         $each!(hostile::strange_texts_read_back);
+        $each!(hostile::ids_may_have_what_divides_them);
         $each!(hostile::any_bytes_are_a_body);
         $each!(crowd::nobody_claims_what_another_has);
         $each!(crowd::order_holds_in_a_crowd);

@@ -65,7 +65,8 @@ impl Pair {
     }
 
     fn endpoint(&mut self) -> EndpointId {
-        endpoint_id(*self.random.pick(&["e0", "e1", "e2", "e3", "e4", "e5", "e6"]))
+        const NAMES: [&str; 7] = ["e0", "e1", "e2", "e3", "e4", "e5", "e6"];
+        endpoint_id(NAMES[self.random.below(NAMES.len())])
     }
 
     fn message(&mut self) -> MessageId {

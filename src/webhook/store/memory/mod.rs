@@ -315,11 +315,13 @@ impl Store for MemoryStore {
             kept.log.push(attempt.clone());
             kept.delivery.attempts += 1;
         }
-        let over =
-            [DeliveryState::Delivered, DeliveryState::Cancelled].contains(&kept.delivery.state);
-        let row = state.endpoints.get(&place.1);
-        let disabled =
-            row.is_some_and(|row| matches!(row.endpoint.state, EndpointState::Disabled { .. }));
+        let over = [DeliveryState::Delivered, DeliveryState::Cancelled];
+        let over = over.contains(&kept.delivery.state);
+        // Of an endpoint that is gone everything has ended.
+        let Some(row) = state.endpoints.get_mut(&place.1) else { return Ok(None) };
+        row.endpoint.health = row.endpoint.health.after(attempt, next);
+        let health = row.endpoint.health;
+        let disabled = matches!(row.endpoint.state, EndpointState::Disabled { .. });
         let (to, at) = match next {
             Next::Delivered(at) => (DeliveryState::Delivered, at),
             Next::Retry(at) if !disabled => (DeliveryState::Pending, at),
@@ -328,9 +330,7 @@ impl Store for MemoryStore {
         if !over {
             state.end(place, to, at);
         }
-        let Some(row) = state.endpoints.get_mut(&place.1) else { return Ok(None) };
-        row.endpoint.health = row.endpoint.health.after(attempt, next);
-        Ok(Some(row.endpoint.health))
+        Ok(Some(health))
     }
 
     fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>> {
