@@ -1,15 +1,16 @@
-//! A guide to the HTTP server, in ten short chapters. Every program in it is run by the tests.
+//! A guide to the HTTP server, in eleven short chapters. Every program in it is run by the tests.
 //!
 //! 1. [Hello](hello): a server, and handlers that wait.
 //! 2. [A JSON API](json_api): routes, typed paths, queries and bodies, errors, middleware.
 //! 3. [Server-Sent Events](events): answers that do not end.
-//! 4. [A WebSocket chat](chat): both directions at once.
-//! 5. [Files](files).
-//! 6. [TLS](tls).
-//! 7. [Stopping and restarting](stopping): nobody's request is lost.
-//! 8. [Testing](testing) handlers without a port.
-//! 9. [Three modes](modes): green threads, OS threads, a pool.
-//! 10. [Limits and time-outs](limits): what holds on the open internet, with all defaults.
+//! 4. [Topics](pubsub) by name, and on many machines.
+//! 5. [A WebSocket chat](chat): both directions at once.
+//! 6. [Files](files).
+//! 7. [TLS](tls).
+//! 8. [Stopping and restarting](stopping): nobody's request is lost.
+//! 9. [Testing](testing) handlers without a port.
+//! 10. [Three modes](modes): green threads, OS threads, a pool.
+//! 11. [Limits and time-outs](limits): what holds on the open internet, with all defaults.
 //!
 //! There is no code here: the modules are their texts, which are in `docs/guide/`. The reference is [`http`](crate::http).
 
@@ -23,6 +24,9 @@ pub mod json_api {}
 
 #[doc = include_str!("../docs/guide/events.md")]
 pub mod events {}
+
+#[doc = include_str!("../docs/guide/pubsub.md")]
+pub mod pubsub {}
 
 #[doc = include_str!("../docs/guide/chat.md")]
 pub mod chat {}

@@ -37,7 +37,7 @@
 //! 1.88, checked by the manifest; raised only in minor releases.
 #![cfg_attr(
     feature = "full",
-    doc = "\n# To begin with\nThe [`guide`] teaches the HTTP server in ten short chapters."
+    doc = "\n# To begin with\nThe [`guide`] teaches the HTTP server in eleven short chapters."
 )]
 #![cfg_attr(
     test,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::error::ClientGone;
 use super::request::Request;
-use crate::pubsub::{Message, RecvError, Subscriber, Topic};
+use crate::pubsub::{EventId, Message, RecvError, Subscriber, Topic};
 
 /// Answers a request with what was published after a cursor, and waits for it if that is nothing.
 ///
@@ -42,10 +42,12 @@ pub struct Polled {
     /// The messages, oldest first. Empty if none came in time.
     pub messages: Vec<Message>,
     /// How many were lost before the first of them, because the cursor was older than what the topic keeps, or one that it
-    /// has not given out.
+    /// has not given out. At least 1 then, if nobody knows.
     pub missed: u64,
     /// The cursor for the client's next request.
     pub cursor: u64,
+    /// The same for [`poll_event`](LongPoll::poll_event).
+    pub after: EventId,
 }
 
 impl LongPoll {
@@ -79,7 +81,56 @@ impl LongPoll {
             Some(id) => self.topic.subscribe_after(id),
             None => self.topic.subscribe(),
         };
-        let mut polled = Polled { messages: Vec::new(), missed: 0, cursor: subscriber.seen() };
+        self.take(request, subscriber, EventId::START)
+    }
+
+    /// The same by an id that means something to other processes and after a restart: for the topics of a
+    /// [`Bus`](crate::pubsub::Bus), where the next request may come to another instance.
+    ///
+    /// ```
+    /// use sward::http::testing::Client;
+    /// use sward::http::{Error, Json, LongPoll, Request, Router};
+    /// use sward::pubsub::{EventId, Topics};
+    ///
+    /// let accounts = Topics::new(100);
+    /// let topic = accounts.topic("42");
+    /// let app = Router::new().get("/poll", move |req: &mut Request| {
+    ///     let cursor = req.query::<EventId>("after")?;
+    ///     let polled = LongPoll::new(&topic).poll_event(req, cursor)?;
+    ///     Ok::<_, Error>(Json((polled.after.to_string(), polled.messages.len(), polled.missed)))
+    /// });
+    /// let client = Client::new(app);
+    /// let first = accounts.publish("42", &b"one"[..]);
+    /// let second = accounts.publish("42", &b"two"[..]);
+    /// let answer = client.get(&format!("/poll?after={first}")).send();
+    /// assert_eq!(answer.text(), format!("[\"{second}\",1,0]"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`poll`](LongPoll::poll).
+    pub fn poll_event(
+        &self,
+        request: &Request<'_>,
+        cursor: Option<EventId>,
+    ) -> Result<Polled, ClientGone> {
+        let from = cursor.unwrap_or_else(|| self.newest());
+        self.take(request, self.topic.subscribe_after_event(from), from)
+    }
+
+    fn newest(&self) -> EventId {
+        self.topic.history(1).first().map_or(EventId::START, |newest| newest.event_id)
+    }
+
+    /// Waits and takes, for a subscriber that begins after the event `after`.
+    fn take(
+        &self,
+        request: &Request<'_>,
+        subscriber: Subscriber,
+        after: EventId,
+    ) -> Result<Polled, ClientGone> {
+        let (messages, cursor) = (Vec::new(), subscriber.seen());
+        let mut polled = Polled { messages, missed: 0, cursor, after };
         let deadline = Instant::now().checked_add(self.limit);
         let mut next = subscriber.try_recv();
         if let Err(RecvError::Empty) = next {
@@ -88,7 +139,11 @@ impl LongPoll {
         loop {
             match next {
                 Ok(message) => polled.messages.push(message),
-                Err(RecvError::Lagged { missed }) => polled.missed += missed,
+                Err(RecvError::Lagged { missed }) => {
+                    // A loss is said, though nobody knows how great it is.
+                    polled.missed += missed.max(1);
+                    polled.after = self.newest();
+                }
                 Err(_) => break, // nothing more for now
             }
             if polled.messages.len() == self.at_most {
@@ -97,6 +152,9 @@ impl LongPoll {
             next = subscriber.try_recv();
         }
         polled.cursor = subscriber.seen();
+        if let Some(last) = polled.messages.last() {
+            polled.after = last.event_id;
+        }
         Ok(polled)
     }
 }

@@ -16,7 +16,8 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 ///
 /// A topic comes into being when somebody publishes in it or subscribes to it. It goes away, with its history, when nobody has
 /// had a handle or a subscriber of it, nor published, for a while (see [`keep_for`](Topics::keep_for)); so the names may be as
-/// many as there are accounts. If it comes again it has another epoch, so that ids of before are recognised as such.
+/// many as there are accounts (but not whatever a stranger makes up: look whether there is such an account). If it comes
+/// again it has another epoch, so that ids of before are recognised as such.
 ///
 /// ```
 /// use sward::pubsub::Topics;

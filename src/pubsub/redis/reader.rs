@@ -249,3 +249,21 @@ impl Presence {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_between_two() {
+        let id = |epoch, seq| EventId { epoch, seq };
+        assert_eq!(missed(id(1, 5), id(1, 6)), None);
+        assert_eq!(missed(id(1, 5), id(1, 9)), Some(3));
+        assert_eq!(missed(EventId::START, id(7, 1)), None);
+        assert_eq!(missed(EventId::START, id(7, 4)), Some(3));
+        // Another life: its numbers say nothing of this one's, whatever they are.
+        for seq in [1, 5, 6, 900] {
+            assert_eq!(missed(id(1, 5), id(2, seq)), Some(0));
+        }
+    }
+}
