@@ -193,6 +193,16 @@ fn a_get_has_no_body() {
 }
 
 #[test]
+fn cookies_are_forgotten() {
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n");
+    let client = client();
+    for _ in 0..2 {
+        assert_eq!(status(&client.post(&peer.url(), &[], b"{}")), 200);
+    }
+    assert_eq!(peer.requests()[0], peer.requests()[1]);
+}
+
+#[test]
 fn a_large_body_goes_through_whole() {
     let peer = Peer::answering(OK);
     let body = "x".repeat(1 << 20);

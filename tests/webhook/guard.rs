@@ -288,3 +288,95 @@ fn the_reason_leaves_the_address_out() {
     let refused = Guard::default().check("10.1.2.3".parse().unwrap()).unwrap_err();
     assert_eq!(refused.to_string(), "the address is not allowed: private");
 }
+
+/// What the system's resolver makes of `host` without asking anybody: an address, if it reads one.
+fn read_by_the_system(host: &str) -> Option<IpAddr> {
+    let host = std::ffi::CString::new(host).unwrap();
+    // SAFETY: all zeros are hints.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_flags = libc::AI_NUMERICHOST;
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut found = std::ptr::null_mut();
+    // SAFETY: the strings end with a zero, and `found` is written on success.
+    let code = unsafe { libc::getaddrinfo(host.as_ptr(), std::ptr::null(), &hints, &mut found) };
+    if code != 0 {
+        return None;
+    }
+    // SAFETY: it succeeded, so there is one.
+    let first = unsafe { &*found };
+    let (family, addr) = (first.ai_family, first.ai_addr);
+    let address = if family == libc::AF_INET {
+        // SAFETY: the family says what it is.
+        let addr = unsafe { addr.cast::<libc::sockaddr_in>().read_unaligned() };
+        IpAddr::from(addr.sin_addr.s_addr.to_ne_bytes())
+    } else {
+        // SAFETY: as above.
+        let addr = unsafe { addr.cast::<libc::sockaddr_in6>().read_unaligned() };
+        IpAddr::from(addr.sin6_addr.s6_addr)
+    };
+    // SAFETY: it is ours to free, once.
+    unsafe { libc::freeaddrinfo(found) };
+    Some(address)
+}
+
+/// No spelling that the system reads as an address passes as a name, and none is read as another address.
+#[test]
+fn the_system_reads_no_other_address_than_we_do() {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let pieces = [
+        "0",
+        "1",
+        "7",
+        "8",
+        "127",
+        "255",
+        "256",
+        "0177",
+        "0x7f",
+        "0X7F",
+        "0x",
+        "00",
+        "010",
+        "4294967295",
+        "4294967296",
+        "65535",
+        "16777215",
+        "a",
+        "f",
+        "x",
+        ".",
+        ".",
+        ".",
+        ".",
+        "..",
+        "-",
+        "_",
+    ];
+    let (mut addresses, mut names) = (0, 0);
+    for _ in 0..50_000 {
+        let host: String = (0..=next(8)).map(|_| pieces[next(pieces.len())]).collect();
+        let theirs = read_by_the_system(&host);
+        let ours = match Guard::default().check_url(&format!("http://{host}/")) {
+            Ok(target) => match target.host() {
+                Host::Address(address) => Some(*address),
+                Host::Name(_) => {
+                    names += 1;
+                    None
+                }
+            },
+            Err(Refused::Address { address, .. }) => Some(address),
+            // Nobody asks the system for it.
+            Err(_) => continue,
+        };
+        addresses += usize::from(ours.is_some());
+        // More is an address to us than to the system: a dot at the end, `0x`.
+        assert!(theirs.is_none_or(|theirs| ours == Some(theirs)), "{host}: {ours:?}, {theirs:?}");
+    }
+    assert!(addresses > 1_000 && names > 1_000, "{addresses} {names}");
+}
