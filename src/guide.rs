@@ -1,4 +1,4 @@
-//! A guide to the HTTP server, in eleven short chapters. Every program in it is run by the tests.
+//! A guide to the HTTP server, in twelve short chapters. Every program in it is run by the tests.
 //!
 //! 1. [Hello](hello): a server, and handlers that wait.
 //! 2. [A JSON API](json_api): routes, typed paths, queries and bodies, errors, middleware.
@@ -11,6 +11,7 @@
 //! 9. [Testing](testing) handlers without a port.
 //! 10. [Three modes](modes): green threads, OS threads, a pool.
 //! 11. [Limits and time-outs](limits): what holds on the open internet, with all defaults.
+//! 12. [Webhooks](webhooks): to other people's servers, durably, and from them.
 //!
 //! There is no code here: the modules are their texts, which are in `docs/guide/`. The reference is [`http`](crate::http).
 
@@ -48,3 +49,6 @@ pub mod modes {}
 
 #[doc = include_str!("../docs/guide/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("../docs/guide/webhooks.md")]
+pub mod webhooks {}
