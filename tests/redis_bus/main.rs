@@ -371,6 +371,34 @@ fn unreachable() {
     });
 }
 
+/// Without the patch, and with one worker: who waits for Redis is parked, and the others go on.
+#[test]
+#[ignore = "needs redis-server"]
+fn workers_go_on() {
+    let body = || {
+        let server = Server::forgetful();
+        let bus = instance(&server);
+        publish(&bus, 1);
+        signal(&server, "STOP");
+        let publishing = thread::spawn({
+            let bus = bus.clone();
+            move || publish(&bus, 2)
+        });
+        let joining = thread::spawn({
+            let bus = bus.clone();
+            move || bus.topic("b").map(drop)
+        });
+        for _ in 0..20 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!publishing.is_finished() && !joining.is_finished(), "it does not answer");
+        signal(&server, "CONT");
+        assert_eq!(publishing.join().unwrap().seq, 2);
+        assert_eq!(joining.join().unwrap(), Ok(()));
+    };
+    alarm::watch(|| sward::Builder::new().workers(1).run(body));
+}
+
 fn signal(server: &Server, name: &str) {
     let status = Command::new("kill").args(["-s", name, &server.process_id().to_string()]).status();
     assert!(status.unwrap().success());
