@@ -19,7 +19,8 @@ if r[4] ~= op then
     call('HSETNX', at, 'since', began)
   end
   if is == 'disabled' and to == 'pending' then to = 'dead' end
-  if state ~= 'delivered' and state ~= 'cancelled' then
+  -- Of an endpoint that is gone everything has ended.
+  if is and state ~= 'delivered' and state ~= 'cancelled' then
     put(m, e, state, to, when)
     touch(e)
   end
