@@ -19,6 +19,7 @@ mod delivery;
 mod guard;
 pub mod hooks;
 mod id;
+mod json;
 mod metrics;
 mod model;
 mod problem;

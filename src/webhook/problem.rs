@@ -63,7 +63,8 @@ impl From<Error> for Problem {
         let code = match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => "too_large",
             StatusCode::REQUEST_TIMEOUT => "too_slow",
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_type",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::CONFLICT => "conflict",
             status if status.is_client_error() => "malformed",
             _ => "internal",
         };

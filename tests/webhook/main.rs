@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+mod api;
 mod battery;
 mod client;
 mod delivery;

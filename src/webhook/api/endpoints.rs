@@ -8,9 +8,10 @@ use super::input::{self, BODY, Fields, needed};
 use super::{Answer, Api, view};
 use crate::http::{Request, StatusCode};
 use crate::webhook::id::EndpointId;
-use crate::webhook::model::Keys;
+use crate::webhook::model::{Endpoint, Keys};
 use crate::webhook::problem::Problem;
-use crate::webhook::registry::Registration;
+use crate::webhook::registry::{Error, Registration};
+use crate::webhook::signature::Secret;
 use crate::webhook::time::Time;
 
 /// `POST /endpoints`
@@ -25,6 +26,11 @@ pub(super) fn register(api: &Api, req: &mut Request<'_>) -> Answer {
     }
     if let Some(settings) = fields.settings("settings")? {
         registration = registration.settings(settings);
+    }
+    if let Some(text) = fields.text("secret")? {
+        let secret = Secret::parse(&text);
+        registration = registration
+            .secret(secret.map_err(|error| Problem::field("secret", error.to_string()))?);
     }
     if let Some(challenge) = fields.flag("challenge")? {
         registration = registration.challenge(challenge);
@@ -49,15 +55,15 @@ pub(super) fn unregister(api: &Api, req: &mut Request<'_>) -> Answer {
 pub(super) fn list(api: &Api, req: &mut Request<'_>) -> Answer {
     input::only(req, &["url", "key", "after", "limit"])?;
     let limit = input::limit(req)?;
-    let id = |endpoint: &crate::webhook::Endpoint| endpoint.id.to_string();
+    let id = |endpoint: &Endpoint| endpoint.id.to_string();
     let store = api.webhooks.store();
     if let Some(url) = req.query::<String>("url")? {
-        let found = store.endpoint_at(&url).map_err(crate::webhook::Error::from)?;
+        let found = store.endpoint_at(&url).map_err(Error::from)?;
         return Ok(view::page(found.as_slice(), usize::MAX, view::endpoint, id));
     }
     let keys = keys_asked(req)?;
     if !keys.is_empty() {
-        let found = store.matching(&keys, Time::now()).map_err(crate::webhook::Error::from)?;
+        let found = store.matching(&keys, Time::now()).map_err(Error::from)?;
         return Ok(view::page(&found, usize::MAX, view::endpoint, id));
     }
     let after = input::id(req, "after", EndpointId::parse)?;
@@ -135,6 +141,25 @@ pub(super) fn recover(api: &Api, req: &mut Request<'_>) -> Answer {
     fields.end()?;
     let resent = api.webhooks.recover(&id, since)?;
     Ok(view::ok(&json!({ "resent": resent })).with_status(StatusCode::ACCEPTED))
+}
+
+/// `POST /endpoints/{id}/challenge`
+pub(super) fn challenge(api: &Api, req: &mut Request<'_>) -> Answer {
+    let id = id_of(req)?;
+    api.webhooks.verify(&id)?;
+    whole(api, &id)
+}
+
+/// `GET /endpoints/{id}/secret`
+pub(super) fn secret(api: &Api, req: &mut Request<'_>) -> Answer {
+    Ok(view::ok(&view::secrets(&api.webhooks.endpoint(&id_of(req)?)?)))
+}
+
+/// `POST /endpoints/{id}/secret/rotate`
+pub(super) fn rotate(api: &Api, req: &mut Request<'_>) -> Answer {
+    let id = id_of(req)?;
+    api.webhooks.rotate(&id)?;
+    Ok(view::ok(&view::secrets(&api.webhooks.endpoint(&id)?)))
 }
 
 /// `GET /endpoints/{id}/stats`

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::http::Request;
+use crate::http::{Request, StatusCode};
 use crate::webhook::hooks::keys_of;
+use crate::webhook::json;
 use crate::webhook::model::{Keys, Rate, Settings};
 use crate::webhook::problem::Problem;
 use crate::webhook::time::Time;
@@ -33,7 +34,12 @@ impl Fields {
     /// The body.
     pub(super) fn of(req: &mut Request<'_>, limit: u64) -> Result<Fields, Problem> {
         req.set_body_limit(limit);
-        Fields::from(req.json()?, "")
+        let kind = req.header("content-type").and_then(|kind| kind.split(';').next());
+        if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+            let why = "the Content-Type must be application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_type", why));
+        }
+        Fields::from(json::parse(&req.bytes()?)?, "")
     }
 
     fn from(value: Value, name: &str) -> Result<Fields, Problem> {

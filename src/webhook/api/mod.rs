@@ -73,6 +73,9 @@ pub static ROUTES: &[Route] = &[
     route(Method::POST, "/endpoints/{id}/pause", Manage, endpoints::pause),
     route(Method::POST, "/endpoints/{id}/enable", Manage, endpoints::enable),
     route(Method::POST, "/endpoints/{id}/ping", Manage, endpoints::ping),
+    route(Method::POST, "/endpoints/{id}/challenge", Manage, endpoints::challenge),
+    route(Method::GET, "/endpoints/{id}/secret", Manage, endpoints::secret),
+    route(Method::POST, "/endpoints/{id}/secret/rotate", Manage, endpoints::rotate),
     route(Method::POST, "/endpoints/{id}/recover", Manage, endpoints::recover),
     route(Method::GET, "/endpoints/{id}/stats", Manage, endpoints::stats),
     route(Method::GET, "/endpoints/{id}/deliveries", Manage, messages::deliveries_to),
@@ -87,6 +90,7 @@ pub static ROUTES: &[Route] = &[
     route(Method::POST, "/deliveries/{id}/resend", Manage, messages::resend),
     route(Method::GET, "/dead", Manage, messages::dead),
     route(Method::GET, "/stats", Manage, watch::stats),
+    route(Method::GET, "/metrics", Manage, watch::metrics),
     route(Method::GET, "/events", Manage, watch::events),
 ];
 

@@ -8,6 +8,7 @@ use crate::http::{Response, StatusCode};
 use crate::webhook::model::{
     Attempt, Delivery, Endpoint, EndpointState, Keys, Message, Settings, Subscription,
 };
+use crate::webhook::signature::Secret;
 use crate::webhook::store::{Accepted, Totals};
 use crate::webhook::time::Time;
 
@@ -60,6 +61,15 @@ fn settings(settings: &Settings) -> Value {
         "max_in_flight": settings.max_in_flight, "rate": rate,
         "forget_after": settings.forget_after,
     })
+}
+
+/// For those who may know.
+pub(super) fn secrets(endpoint: &Endpoint) -> Value {
+    let newest = endpoint.keys.first().map(|key| &key.text);
+    let public = newest.and_then(|text| Secret::parse(text).ok()?.public_key());
+    let older = endpoint.keys.iter().skip(1);
+    let older = older.map(|key| json!({"secret": key.text, "expires": key.expires.map(time)}));
+    json!({"secret": newest, "public_key": public, "older": older.collect::<Vec<_>>()})
 }
 
 pub(super) fn subscription(of: &Subscription) -> Value {

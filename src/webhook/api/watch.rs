@@ -34,6 +34,11 @@ pub(super) fn stats(api: &Api, _: &mut Request<'_>) -> Answer {
     Ok(view::ok(&view::totals(&api.webhooks.totals(None)?)))
 }
 
+/// `GET /metrics`
+pub(super) fn metrics(api: &Api, _: &mut Request<'_>) -> Answer {
+    Ok(Response::text(api.webhooks.metrics()).header("cache-control", "no-store"))
+}
+
 /// `GET /events`
 pub(super) fn events(api: &Api, req: &mut Request<'_>) -> Answer {
     input::only(req, &[])?;

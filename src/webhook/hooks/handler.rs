@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json as json_value};
 
 use super::Hooks;
 use crate::http::{IntoResponse, Request, Response, StatusCode};
+use crate::webhook::json;
 use crate::webhook::model::Keys;
 use crate::webhook::problem::Problem;
+use crate::webhook::signature::Incoming;
 
 impl Hooks {
     /// The handler for what is posted to [`Hooks::url`]: `{"keys":{name:value},"data":anything}`, whatever its Content-Type
@@ -15,16 +17,33 @@ impl Hooks {
     /// in the body does not matter. The answer is `{"status":"ok","notified":..}` with what [`Hooks::notify`] said, and does
     /// not wait for the callbacks.
     ///
-    /// What is malformed is a 400, and calls nobody.
+    /// What is malformed is a 400, and calls nobody. With a [`Hooks::secret`], what is not signed with it is a 403 or 400, and a
+    /// copy of what has come a 409; a message that was taken before is answered 200, and calls nobody again.
     pub fn handler(&self) -> impl Fn(&mut Request<'_>) -> Response + Send + Sync + 'static {
+        let verified = self.shared.options.secret.as_ref().map(|(_, verifier)| {
+            let hooks = self.clone();
+            verifier.clone().handler(move |incoming: &Incoming| hooks.take(&incoming.body))
+        });
         let hooks = self.clone();
-        move |req: &mut Request<'_>| match read(req) {
-            Ok((keys, data)) => hooks.answer(&keys, data),
+        move |req: &mut Request<'_>| match &verified {
+            Some(verified) => {
+                verified(req).unwrap_or_else(|error| Problem::from(error).into_response())
+            }
+            None => match req.bytes() {
+                Ok(body) => hooks.take(&body),
+                Err(error) => Problem::from(error).into_response(),
+            },
+        }
+    }
+
+    fn take(&self, body: &[u8]) -> Response {
+        match parse(body) {
+            Ok((keys, data)) => self.answer(&keys, data),
             Err(problem) => problem.into_response(),
         }
     }
 
-    /// The same for the oldest form: the keys are parameters of the route with these names, as far as the route has them, and
+    /// The same for the oldest form, which nobody signs: the keys are parameters of the route with these names, as far as the route has them, and
     /// the body is the data.
     ///
     /// ```
@@ -46,7 +65,7 @@ impl Hooks {
             let given = names.iter().filter(|name| route.contains(&format!("{{{name}}}")));
             let keys = given.map(|name| req.param::<String>(name).map(|value| (*name, value)));
             let keys = keys.collect::<Result<Keys, _>>().map_err(Problem::from);
-            match keys.and_then(|keys| Ok((keys, json_of(req)?))) {
+            match keys.and_then(|keys| Ok((keys, json::parse(&req.bytes()?)?))) {
                 Ok((keys, data)) => hooks.answer(&keys, data),
                 Err(problem) => problem.into_response(),
             }
@@ -56,7 +75,7 @@ impl Hooks {
     fn answer(&self, keys: &Keys, data: Value) -> Response {
         let notified = self.notify(keys, data);
         let lost = !notified && self.shared.options.not_found;
-        Response::json(&json!({"status": "ok", "notified": notified}))
+        Response::json(&json_value!({"status": "ok", "notified": notified}))
             .header("content-type", "application/json; charset=UTF-8")
             .with_status(if lost { StatusCode::NOT_FOUND } else { StatusCode::OK })
     }
@@ -64,7 +83,11 @@ impl Hooks {
 
 /// What a request in skyhooks' form says: for whom, and what.
 pub(crate) fn read(req: &mut Request<'_>) -> Result<(Keys, Value), Problem> {
-    let Value::Object(mut body) = json_of(req)? else {
+    parse(&req.bytes()?)
+}
+
+fn parse(body: &[u8]) -> Result<(Keys, Value), Problem> {
+    let Value::Object(mut body) = json::parse(body)? else {
         return Err(Problem::malformed("the body is not a JSON object"));
     };
     let mut field = |name: &'static str| {
@@ -75,12 +98,6 @@ pub(crate) fn read(req: &mut Request<'_>) -> Result<(Keys, Value), Problem> {
         Value::Object(keys) => Ok((keys_of(&keys, "keys")?, data)),
         _ => Err(Problem::field("keys", "not an object of names with values")),
     }
-}
-
-fn json_of(req: &mut Request<'_>) -> Result<Value, Problem> {
-    let body = req.bytes()?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
 }
 
 /// Names with scalars, or with arrays of them. A number is the same as the text of it.

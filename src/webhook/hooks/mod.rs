@@ -13,6 +13,7 @@
 
 mod callbacks;
 mod handler;
+mod poster;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -23,8 +24,10 @@ use serde_json::Value;
 use self::callbacks::Callbacks;
 pub use self::callbacks::HookId;
 pub(crate) use self::handler::{keys_of, read};
+pub use self::poster::{Form, Posted, Poster};
 use super::id::EndpointId;
-use super::model::{Endpoint, EndpointState, Health, Keys};
+use super::model::{Endpoint, EndpointState, Health, Keys, SigningKey};
+use super::signature::{Secret, Seen, Verifier};
 use super::store::{Change, Store, StoreError};
 use super::time::Time;
 use crate::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -75,8 +78,12 @@ struct Options {
     lease: Option<Duration>,
     forget_after: u32,
     not_found: bool,
+    secret: Option<(String, Verifier)>,
     log: Option<Log>,
 }
+
+/// So many messages are known by their ids when they come again.
+const REMEMBERED: usize = 10_000;
 
 /// What is told of each step.
 type Log = Box<dyn Fn(&str) + Send + Sync>;
@@ -97,6 +104,7 @@ impl Hooks {
             lease: None,
             forget_after: 5,
             not_found: false,
+            secret: None,
             log: None,
         };
         let (callbacks, turn, renewal) = (Mutex::default(), RwLock::new(()), Mutex::default());
@@ -131,6 +139,18 @@ impl Hooks {
     #[must_use]
     pub fn not_found(self, on: bool) -> Hooks {
         self.with(|options| options.not_found = on)
+    }
+
+    /// Sets what posts to us are signed with: the store tells it to those who post, and what is not signed with it, or is a
+    /// copy of what has come, is refused with 403 or 409. Without, anybody who can reach us may post: `curl` is enough.
+    ///
+    /// Instances may have secrets of their own, fresh at every start.
+    #[must_use]
+    pub fn secret(self, secret: &Secret) -> Hooks {
+        let text = secret.public_key().unwrap_or_else(|| secret.to_string());
+        let verifier = Verifier::new([text]).expect("a secret has a key to verify by");
+        let verifier = verifier.remember(Seen::new(REMEMBERED));
+        self.with(|options| options.secret = Some((secret.to_string(), verifier)))
     }
 
     /// Sets what is told of each step, in skyhooks' words. Default: nobody.
@@ -287,14 +307,20 @@ impl Shared {
 
     /// Our endpoint, there and active.
     fn endpoint(&self) -> Result<EndpointId, StoreError> {
-        let mut endpoint = Endpoint::new(&self.url);
-        endpoint.settings.forget_after = Some(self.options.forget_after);
-        let (endpoint, _) = self.store.add_endpoint(&endpoint)?;
-        if let EndpointState::Disabled { .. } = endpoint.state {
-            // It failed for too long; but here we are.
-            let (state, health) = (Some(EndpointState::Active), Some(Health::default()));
-            self.store
-                .change_endpoint(&endpoint.id, &Change { state, health, ..Change::default() })?;
+        let mut wanted = Endpoint::new(&self.url);
+        wanted.settings.forget_after = Some(self.options.forget_after);
+        if let Some((text, _)) = &self.options.secret {
+            wanted.keys = vec![SigningKey { text: text.clone(), expires: None }];
+        }
+        let (endpoint, _) = self.store.add_endpoint(&wanted)?;
+        // It failed for too long; but here we are. Or it was one before us, with another secret.
+        let revived = matches!(endpoint.state, EndpointState::Disabled { .. });
+        let keys = (endpoint.keys != wanted.keys).then_some(wanted.keys);
+        if revived || keys.is_some() {
+            let state = revived.then_some(EndpointState::Active);
+            let health = revived.then(Health::default);
+            let change = Change { state, health, keys, ..Change::default() };
+            self.store.change_endpoint(&endpoint.id, &change)?;
         }
         Ok(endpoint.id)
     }
