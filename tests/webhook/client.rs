@@ -615,6 +615,33 @@ fn a_resolver_that_hangs_has_an_end() {
     in_time(&answer);
 }
 
+#[test]
+fn not_all_names_are_looked_up_at_once() {
+    #[derive(Debug, Default)]
+    struct Slow(AtomicUsize, AtomicUsize);
+    impl Resolve for Slow {
+        fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+            self.1.fetch_max(self.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sward::thread::sleep(Duration::from_millis(20));
+            self.0.fetch_sub(1, Ordering::SeqCst);
+            Ok(Vec::new())
+        }
+    }
+    let slow = Arc::new(Slow::default());
+    let mut config = config();
+    config.resolver = slow.clone();
+    let client = Client::new(config, Guard::default());
+    sward::run(|| {
+        sward::thread::scope(|s| {
+            for _ in 0..100 {
+                s.spawn(|| client.get("http://hooks.example/").result.unwrap_err());
+            }
+        });
+    });
+    let most = slow.1.load(Ordering::SeqCst);
+    assert!((2..=32).contains(&most), "{most}");
+}
+
 // --- Connections that are used again ---------------------------------------------------------------------------------
 
 #[test]
@@ -651,6 +678,18 @@ fn connections_are_kept_for_a_while_only() {
         assert_eq!(status(&client.post(&peer.url(), &[], b"{}")), 200);
     }
     assert_eq!(peer.connections(), 3);
+}
+
+#[test]
+fn only_so_many_connections_are_kept() {
+    let (one, other) = (Peer::answering(OK), Peer::answering(OK));
+    let mut config = config();
+    config.keep_connections = 1;
+    let client = Client::new(config, Guard::default().allow_loopback());
+    for peer in [&one, &other, &other, &one] {
+        assert_eq!(status(&client.post(&peer.url(), &[], b"{}")), 200);
+    }
+    assert_eq!((one.connections(), other.connections()), (2, 1));
 }
 
 #[test]
