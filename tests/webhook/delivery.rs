@@ -116,8 +116,8 @@ fn what_failed_is_tried_again_under_the_same_id() {
         assert_eq!(seen, [(1, Some(500), true), (2, Some(404), true), (3, Some(200), false)]);
         let heard = receiver.heard();
         assert!(heard.iter().all(|posted| posted.id() == message.as_str()), "{heard:?}");
-        // Never before it is due: a fifth earlier by chance, and no more.
-        assert!(heard[1].at - heard[0].at >= ms(8) && heard[2].at - heard[1].at >= ms(16));
+        // Never before it is due: a fifth earlier by chance, and the store's clock has whole milliseconds.
+        assert!(heard[1].at - heard[0].at >= ms(7) && heard[2].at - heard[1].at >= ms(15));
         assert_eq!(webhooks.endpoint(&endpoint.id).unwrap().health.failures, 0);
     });
 }
@@ -259,8 +259,8 @@ fn retry_after_is_capped() {
         let webhooks = webhooks(config);
         let _dispatcher = webhooks.start();
         let endpoint = register(&webhooks, &receiver.url);
-        let message = publish(&webhooks, 1);
         let began = Instant::now();
+        let message = publish(&webhooks, 1);
         becomes(&webhooks, &message, &endpoint.id, DeliveryState::Delivered);
         assert!(began.elapsed() >= ms(50));
     });
@@ -285,7 +285,7 @@ fn who_fails_for_too_long_is_disabled() {
                 !is_active() || state(&webhooks, &message, &endpoint.id) == DeliveryState::Dead
             });
         }
-        assert!(began.elapsed() >= ms(150), "not before its time");
+        assert!(began.elapsed() >= ms(149), "not before its time");
         // Whole schedules, not the first attempt after the time.
         assert_eq!(receiver.count() % 3, 0, "{}", receiver.count());
         assert!(webhooks.metrics().contains("\nsward_webhook_disabled_total 1\n"));

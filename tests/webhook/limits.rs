@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
 
 use sward::sync::Event;
 use sward::webhook::{
@@ -97,11 +98,11 @@ fn an_endpoint_has_no_more_in_a_time_than_it_wants() {
         let wanted = Registration::new(&receiver.url).keys(account("1")).settings(settings);
         webhooks.register(wanted).unwrap();
         (0..16).for_each(|n| drop(publish(&webhooks, n)));
+        let began = Instant::now();
         let _dispatcher = webhooks.start();
         eventually("all of them", || receiver.count() == 16);
-        let heard = receiver.heard();
-        // Four at once, and the other twelve as the bucket fills. (A millisecond for what starts early and arrives late.)
-        assert!(heard[15].at - heard[0].at >= ms(599), "{:?}", heard[15].at - heard[0].at);
+        // Four at once, and the other twelve as the bucket fills.
+        assert!(began.elapsed() >= ms(600), "{:?}", began.elapsed());
     });
 }
 
@@ -125,8 +126,9 @@ fn the_breaker_leaves_it_in_peace_until_one_attempt_succeeds() {
         let before = receiver.count();
         assert!((5..=6).contains(&before), "{before}");
         eventually("one more, to see", || receiver.count() > before);
+        // The fifth answer opened it.
         let heard = receiver.heard();
-        assert!(heard[before].at - heard[before - 1].at >= ms(299), "it was left in peace");
+        assert!(heard[before].at - heard[4].at >= ms(300), "it was left in peace");
 
         is_well.store(true, SeqCst);
         eventually("all of them", || webhooks.totals(None).unwrap().delivered == 20);

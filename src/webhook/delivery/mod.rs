@@ -28,7 +28,8 @@ use crate::thread::{self, JoinHandle};
 pub(in crate::webhook) use self::engine::Engine;
 pub(in crate::webhook) use self::post::{ByHttp, Post};
 
-/// What delivers, as long as it is there. Dropping it stops it at once, as [`stop`](Dispatcher::stop) without time does.
+/// What delivers, as long as it is there. Dropping it stops it at once, as [`stop`](Dispatcher::stop) without time does; in a panic it
+/// is told to stop, and nobody waits.
 #[must_use = "dropping it stops it"]
 pub struct Dispatcher {
     engine: Arc<Engine>,
@@ -81,7 +82,12 @@ impl Dispatcher {
 
 impl Drop for Dispatcher {
     fn drop(&mut self) {
-        self.end(Duration::ZERO);
+        if !std::thread::panicking() {
+            return self.end(Duration::ZERO);
+        }
+        // Who panics cannot wait for green threads of its own worker. What is in flight ends by itself, or lapses.
+        self.engine.stop_claiming();
+        self.over.set();
     }
 }
 
