@@ -50,8 +50,9 @@
 //! - Publishing is tried again over new connections for as long as it may take ([`patience`](Builder::patience)), and is done
 //!   once, whatever the connections do: Redis remembers a writer's last batch.
 //!
-//! How much Redis itself can lose is its setting: with `appendfsync always` nothing that was published, with `everysec` the last
-//! second of a crash, without a file everything. With replicas, what the new master did not have yet.
+//! How much Redis itself can lose is its setting: with `appendfsync always` nothing that was published; with `everysec` the last
+//! second or two, of a SIGKILL as well if the disk is busy; without a file everything. With replicas, what the new master did not
+//! have yet.
 //!
 //! # What it is not
 //! For Redis Cluster, nor for TLS to Redis (use a tunnel), nor for Redis before 5.0. To read on: `publish.lua`, `writer.rs`,

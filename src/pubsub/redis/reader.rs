@@ -160,10 +160,13 @@ fn go_on(
             }
             None if last == EventId::START => return Ok(last),
             None => {
-                // Redis has lost what we have had. What it has left was there before, and is not told again.
+                // Redis has lost what we have had. What it has left was there before, and is not told again; but something new
+                // may have come just now.
                 topic.gap(0);
-                let left = wire::entries(wire::newest(stream, 1).query(commands)?);
-                return Ok(left.first().map_or(EventId::START, |(id, _)| *id));
+                let left = wire::entries(wire::up_to(stream, last).query(commands)?);
+                last = left.first().map_or(EventId::START, |(id, _)| *id);
+                page = wire::entries(wire::from(stream, last, PAGE).query(commands)?);
+                continue;
             }
         }
         last = feed(topic, page).unwrap_or(last);

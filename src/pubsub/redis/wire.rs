@@ -50,6 +50,13 @@ pub(super) fn newest(stream: &str, count: usize) -> Cmd {
     newest
 }
 
+/// The newest entry of a stream that is not after `id`.
+pub(super) fn up_to(stream: &str, id: EventId) -> Cmd {
+    let mut up_to = cmd("XREVRANGE");
+    up_to.arg(stream).arg(text(id)).arg("-").arg("COUNT").arg(1);
+    up_to
+}
+
 /// Entries of a stream from `id` on, it among them.
 pub(super) fn from(stream: &str, id: EventId, count: usize) -> Cmd {
     let mut from = cmd("XRANGE");
