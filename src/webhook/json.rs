@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::problem::Problem;
 
 /// serde_json goes to 128, which is most of a small stack in code that is not optimised. Nobody means more than this.
-const DEEPEST: usize = 32;
+pub(crate) const DEEPEST: usize = 32;
 
 /// The value.
 pub(crate) fn parse(text: &[u8]) -> Result<Value, Problem> {
@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Value, Problem> {
 }
 
 /// How many brackets are open at once. Of what is not JSON it says something, too.
-fn depth(text: &[u8]) -> usize {
+pub(crate) fn depth(text: &[u8]) -> usize {
     let (mut open, mut most, mut quoted, mut escaped) = (0_usize, 0, false, false);
     for byte in text {
         match byte {

@@ -216,3 +216,18 @@ fn a_receiver_says_what_is_wrong() {
     }
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
+
+#[test]
+fn a_deeply_nested_message_is_no_overflow() {
+    let secret = Secret::random();
+    let verifier = Verifier::new([secret.to_string()]).unwrap();
+    let app = verifier.handler(|hook: &Incoming| hook.json::<serde_json::Value>().map(|_| "fine"));
+    let client = Client::new(Router::new().post("/", app));
+    let now = Time::now().as_secs();
+    for (depth, status) in [(32, 200), (33, 400), (100_000, 400)] {
+        let body = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let reply = sward::run(|| send(&client, &secret, "msg_1", now, &body).status());
+        assert_eq!(reply, status, "{depth}");
+    }
+    assert_eq!(send(&client, &secret, "msg_1", now, "[").status(), 400);
+}

@@ -8,7 +8,7 @@ use super::seen::{Known, Seen};
 use super::verifier::{Verifier, VerifyError};
 use super::{ID, SIGNATURE, TIMESTAMP};
 use crate::http::{Error, IntoResponse, Request, Response, StatusCode};
-use crate::webhook::Time;
+use crate::webhook::{Time, json};
 
 /// A message that was received and verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,12 @@ impl Incoming {
     /// The body as JSON.
     ///
     /// # Errors
-    /// 400 if it is not JSON, 422 if it does not fit `T`.
+    /// 400 if it is not JSON or nested deeper than 32, 422 if it does not fit `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        // It is signed, but by whom, and their data may be others'.
+        if json::depth(&self.body) > json::DEEPEST {
+            return Err(Error::new(StatusCode::BAD_REQUEST, "the message is nested too deeply"));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             let status = match error.classify() {
                 serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
