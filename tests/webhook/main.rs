@@ -11,6 +11,7 @@ mod delivery;
 mod flaky;
 mod guard;
 mod kill;
+mod kill_registry;
 mod life;
 mod limits;
 mod memory;
