@@ -402,6 +402,7 @@ fn unreachable() {
         wait_until("it is found", || bus.topic("a").is_ok());
         let live = bus.topic("a").unwrap().subscribe();
         wait_until("it takes something", || say(&bus, "once").is_ok());
+        wait_until("it does nothing else", || say(&bus, "twice").is_ok());
 
         // Stopped in the middle: nobody knows. But it comes once.
         signal(&server, "STOP");

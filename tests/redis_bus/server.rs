@@ -24,9 +24,9 @@ impl Server {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(format!("sward-redis-{}-{}", name.0, name.1));
-        std::fs::create_dir_all(&folder).unwrap();
         // A port that was free a moment ago: who comes too late for it tries another.
         for _ in 0..10 {
+            std::fs::create_dir_all(&folder).unwrap();
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let port = free.local_addr().unwrap().port();
             drop(free);
