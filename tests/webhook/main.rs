@@ -4,6 +4,9 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+mod counting;
+mod poster;
+mod apl;
 mod api;
 mod battery;
 mod client;
