@@ -73,7 +73,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("base64", &["webhook"]),
     ("may", &[]),
     ("may_minihttp", &[]),
-    ("tokio", &[]),
+    ("mongodb", &["webhook"]),
+    // MongoDB's driver runs on it.
+    ("tokio", &["webhook"]),
 ];
 
 /// Where `unsafe` may stand: files, and folders with a slash at the end.

@@ -8,6 +8,8 @@
 
 #[path = "../webhook/battery/mod.rs"]
 mod battery;
+mod kill;
+mod mongodb;
 mod redis;
 mod server;
 

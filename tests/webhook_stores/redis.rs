@@ -16,7 +16,7 @@ pub(crate) fn start(fsync: Fsync) -> Server {
     Server::start("redis-server", command)
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Fsync {
     Always,
     EverySecond,

@@ -12,6 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod memory;
+#[cfg(feature = "mongodb")]
+mod mongodb;
+mod open;
 #[cfg(feature = "redis")]
 mod redis;
 mod sqlite;
@@ -21,6 +24,9 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::memory::MemoryStore;
+#[cfg(feature = "mongodb")]
+pub use self::mongodb::MongoStore;
+pub use self::open::open;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};
