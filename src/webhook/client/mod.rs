@@ -76,6 +76,8 @@ impl Default for ClientConfig {
 /// the same host and port; one that turns out to be closed by then is replaced, and the request sent again: this is the one
 /// case in which an attempt sends twice.
 ///
+/// TLS is 1.3 or 1.2, by rustls: servers that know only what is broken or has no forward secrecy are [`Failure::Tls`].
+///
 /// ```
 /// use sward::webhook::{Client, ClientConfig, Failure, Guard};
 ///
