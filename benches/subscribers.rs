@@ -5,106 +5,85 @@
 //! cargo bench --bench subscribers                       10,000 in green mode, both ways
 //! cargo bench --bench subscribers -- 2000 threads       as many as you like, in another mode
 //! cargo bench --bench subscribers -- followed           one of the ways: looped or followed
+//! cargo bench --bench subscribers --features peers -- fanout          beside others: CPU for a delivery, 2 minutes
+//! cargo bench --bench subscribers --features peers -- fanout 2000 rounds=9 bare followed
 //! ```
 //!
 //! The server is a process of its own, so that its memory is its own and its descriptors suffice; its resident
 //! memory, page tables and CPU are the kernel's figures, after minus before. The clients are green threads too.
+//!
+//! `fanout` compares, all with one worker: `bare`, which does nothing but call `send` for one subscriber after the other; both
+//! ways of sward; may with a channel and a coroutine for each; axum on tokio's current-thread runtime with its broadcast channel;
+//! and redis-server with clients that have subscribed. Rounds are interleaved, and ratios are of one round.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a program of its own")]
 
+#[path = "subscribers_support/client.rs"]
+mod client;
+#[path = "subscribers_support/fanout.rs"]
+mod fanout;
+#[cfg(feature = "peers")]
+#[path = "subscribers_support/peers.rs"]
+mod peers;
+#[path = "subscribers_support/servers.rs"]
+mod servers;
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use client::{Received, Target};
 use support::Measured;
-use sward::http::{Event, Mode, Request, Router, Server, Sse, SseWriter};
-use sward::net::TcpStream;
-use sward::pubsub::Topic;
+use sward::http::Mode;
 use sward::thread;
 
-/// Tells the child what it is, and in which mode.
+/// Tells the child what it is.
 const ROLE: &str = "SWARD_BENCH_SERVER";
 /// Posts to everybody, after one that is not measured.
 const POSTS: usize = 20;
-/// About what a post of the tweet feed weighs.
-const PADDING: usize = 400;
 
 fn main() {
-    if let Ok(mode) = std::env::var(ROLE) {
-        sward::run(|| serve(mode.parse().expect("a mode")));
-        return;
+    if let Ok(role) = std::env::var(ROLE) {
+        return servers::serve(&role);
     }
     println!("subscribers: {}", support::machine());
     let args: Vec<String> = std::env::args().skip(1).collect();
     let count = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(10_000);
+    if args.iter().any(|arg| arg == "fanout") {
+        return fanout::compare(count, &args);
+    }
     let mode = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(Mode::Green);
-    for (way, path) in [("looped", "/events"), ("followed", "/followed")] {
+    for way in ["looped", "followed"] {
         let asked = ["looped", "followed"].iter().find(|way| args.iter().any(|arg| arg == *way));
         if asked.map_or(mode == Mode::Green || way == "looped", |asked| *asked == way) {
-            sward::run(|| measure(count, mode, way, path));
+            sward::run(|| measure(count, mode, way));
         }
     }
 }
 
-/// The server: what anybody would write.
-fn serve(mode: Mode) {
-    let topic = Topic::new(64);
-    let server = Server::bind("127.0.0.1:0").expect("a port").mode(mode);
-    println!("{}", server.local_addr().expect("bound"));
-    let (subscribers, followed) = (topic.clone(), topic.clone());
-    let app = Router::new()
-        .get("/events", move |_: &mut Request<'_>| {
-            let posts = topic.subscribe();
-            Sse::new(move |tx: &mut SseWriter<'_, '_>| {
-                tx.comment("hello")?;
-                while let Ok(post) = posts.recv() {
-                    tx.send_raw(&post.data)?;
-                }
-                Ok(())
-            })
-        })
-        .get("/followed", move |_: &mut Request<'_>| {
-            // What the client waits for.
-            Sse::follow(&followed).first(&Event::data("hello"))
-        })
-        .post("/publish", move |req: &mut Request<'_>| {
-            let frame = Event::data(req.text().unwrap_or_default()).encode();
-            subscribers.publish(frame).to_string()
-        });
-    server.serve(app).expect("it serves");
-}
+fn measure(count: usize, mode: Mode, way: &str) {
+    let (server, addr) = Measured::start(ROLE, &format!("sward {mode}"));
+    let target = Target::Http { addr, path: format!("/{way}") };
 
-/// What all subscribers have received, and whether any saw something else than the next post.
-#[derive(Default)]
-struct Received {
-    posts: AtomicUsize,
-    wrong: AtomicUsize,
-}
-
-fn measure(count: usize, mode: Mode, way: &str, path: &str) {
-    let (server, addr) = Measured::start(ROLE, &mode.to_string());
-
-    publish(&addr, 0); // what everything costs once is paid now
+    target.publish(0); // what everything costs once is paid now
     let (rss, tables) = (server.status("VmRSS:"), server.status("VmPTE:"));
     let received = Arc::new(Received::default());
     let start = Instant::now();
     for n in 0..count {
-        subscribe(&addr, path, &received);
+        target.subscribe(&received);
         if n % 100 == 99 {
             thread::yield_now();
         }
     }
     let connected = start.elapsed();
-    publish(&addr, 0);
-    wait_for(&received, count);
+    target.publish(0);
+    received.wait_for(count);
 
     let (cpu, mut worst, start) = (server.cpu(), Duration::ZERO, Instant::now());
     for n in 1..=POSTS {
         let sent = Instant::now();
-        publish(&addr, n);
-        wait_for(&received, count * (n + 1));
+        target.publish(n);
+        received.wait_for(count * (n + 1));
         worst = worst.max(sent.elapsed());
     }
     let (took, cpu) = (start.elapsed(), server.cpu() - cpu);
@@ -126,57 +105,4 @@ fn measure(count: usize, mode: Mode, way: &str, path: &str) {
         "                      {:>10.1} ms for all, at most",
         worst.as_micros() as f64 / 1000.0
     );
-}
-
-/// Connects, waits for the stream to begin, and leaves a green thread that reads on.
-fn subscribe(addr: &str, path: &str, received: &Arc<Received>) {
-    let mut stream = TcpStream::connect(addr).expect("a connection");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").expect("sent");
-    let mut lines = BufReader::with_capacity(1024, stream);
-    let mut line = String::new();
-    while !line.trim_end().ends_with(": hello") {
-        line.clear();
-        assert!(lines.read_line(&mut line).expect("an answer") > 0, "the server closed");
-    }
-    let received = received.clone();
-    thread::spawn(move || {
-        let mut expected = 0;
-        loop {
-            line.clear();
-            if lines.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            let Some(post) = line.strip_prefix("data: ") else {
-                continue;
-            };
-            let number = post.split(' ').next().and_then(|n| n.parse::<usize>().ok());
-            if number != Some(expected) {
-                received.wrong.fetch_add(1, Ordering::Relaxed);
-            }
-            expected += 1;
-            received.posts.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-}
-
-fn publish(addr: &str, number: usize) {
-    let body = format!("{number} {}", "x".repeat(PADDING));
-    let mut stream = TcpStream::connect(addr).expect("a connection");
-    write!(
-        stream,
-        "POST /publish HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-}
-
-fn wait_for(received: &Received, posts: usize) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while received.posts.load(Ordering::Relaxed) < posts {
-        assert!(Instant::now() < deadline, "only {:?} of {posts}", received.posts);
-        thread::sleep(Duration::from_millis(1));
-    }
 }

@@ -24,6 +24,11 @@ impl Measured {
         (Measured { child }, line.trim().to_owned())
     }
 
+    /// Another program, that somebody has started.
+    pub(crate) fn of(child: Child) -> Measured {
+        Measured { child }
+    }
+
     /// A field of its `/proc/PID/status`, in bytes.
     pub(crate) fn status(&self, field: &str) -> u64 {
         match status_of(&self.child.id().to_string(), field) {
