@@ -21,7 +21,7 @@ Usage: webhooks [FLAGS]            then open the URL that it prints
   --token TOKEN       the API's token (default: a new one, which is printed)
   --renew SECONDS     how often instances renew what they wait for (default 120)
 
-Several processes on one store:
+Several processes, on one Redis or MongoDB:
   --role worker       only the workers; prints their URL
   --role web          only web instances; --jobs URL says where the workers are
 
@@ -121,8 +121,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Opt
     if (options.role == Role::Web) != options.jobs.is_some() {
         return Err("--role web and --jobs URL go together".into());
     }
-    if options.role != Role::All && options.store == "memory" {
-        return Err("several processes need a store that they share: --store sqlite:PATH".into());
+    let alone = options.store == "memory" || options.store.starts_with("sqlite:");
+    if options.role != Role::All && alone {
+        let why =
+            "several processes need a store that they share: --store redis:URL or mongodb:URL";
+        return Err(why.into());
     }
     Ok(Some(options))
 }
@@ -144,7 +147,7 @@ mod tests {
     fn flags() {
         let options = parsed("").unwrap().unwrap();
         assert_eq!((&options.addr[..], options.instances), ("127.0.0.1:8080", 2));
-        let line = "--role=web --jobs http://127.0.0.1:9/ --store sqlite:a.db --instances 3 --mode pool:8 --post direct";
+        let line = "--role=web --jobs http://127.0.0.1:9/ --store redis:redis://h --instances 3 --mode pool:8 --post direct";
         let options = parsed(line).unwrap().unwrap();
         assert_eq!(
             (options.role, options.jobs.as_deref()),
@@ -163,7 +166,7 @@ mod tests {
             ("--mode fast", "green, threads, pool:N"),
             ("--post twice", "durable or direct"),
             ("--role web", "go together"),
-            ("--role worker", "sqlite:PATH"),
+            ("--role worker --store sqlite:a.db", "redis:URL"),
         ] {
             let error = parsed(line).unwrap_err();
             assert!(error.contains(says), "{line}: {error}");

@@ -91,11 +91,6 @@ fn run(options: Options) -> Result<(), String> {
             url
         }
     };
-    if options.role == Role::Worker {
-        println!("webhooks: workers on {jobs}/");
-    } else {
-        println!("webhooks: workers are asked at {jobs}/");
-    }
     let mut accounts = Vec::new();
     if options.role != Role::Worker {
         let token = options.token.clone().unwrap_or_else(|| MessageId::random().to_string());
@@ -126,6 +121,7 @@ fn run(options: Options) -> Result<(), String> {
             serve(server.mode(options.mode), instance.routes());
         }
     }
+    println!("webhooks: workers at {jobs}/");
     // OK to ignore: without signals only kill ends us, which nothing here minds.
     _ = signals.wait();
     end(&accounts, &servers);

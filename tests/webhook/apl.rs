@@ -32,7 +32,7 @@ use sward::webhook::{
 use tungstenite::Message;
 
 use crate::counting::Counting;
-use crate::sky::eventually;
+use crate::heard::eventually;
 use accounts::{Accounts, KEY};
 use gateway::Gateway;
 use instance::Instance;

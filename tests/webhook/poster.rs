@@ -1,5 +1,7 @@
 //! The worker's side of skyhooks: who is posted to, and who is forgotten.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use sward::webhook::hooks::{Form, Hooks, Poster};
 use sward::webhook::store::{MemoryStore, SqliteStore, Store};
 use sward::webhook::{Client, ClientConfig, Guard, Secret, Time, sign};
 
-use crate::sky::{Heard, account, eventually};
+use crate::heard::{Heard, account, eventually};
 
 /// An instance on a port of its own.
 struct Instance {
@@ -112,6 +114,47 @@ fn an_instance_that_is_gone_is_forgotten() {
         assert_eq!(poster.clean().unwrap(), 1);
         assert_eq!(store.totals(None).unwrap().subscriptions, 1);
         assert_eq!(lapses.asked(), 0);
+    }
+}
+
+/// SKY 7 with a process that is killed: what it leaves behind is forgotten, and the other one misses nothing.
+#[test]
+fn a_killed_instance_is_forgotten() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "poster::an_instance_to_be_killed", "--nocapture"]);
+    let mut child = command.env(CHILD, "1").stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = lines.map(|line| line.unwrap()).find_map(|line| {
+        line.split_once("http://").map(|(_, rest)| format!("http://{}", rest.trim()))
+    });
+    let gone = Hooks::new(store.clone(), url.expect("the child says where it is")).forget_after(3);
+    gone.register(&account("42"), |_| {}).unwrap();
+    let stays = Instance::start(&store, |hooks| hooks.forget_after(3));
+    let heard = Heard::default();
+    stays.hooks.register(&account("42"), heard.callback()).unwrap();
+    let poster = poster(&store);
+    let taken = |n: u32| {
+        let posted = poster.post(&account("42"), &json!(n)).unwrap();
+        posted.iter().filter(|posted| posted.is_taken()).count()
+    };
+    assert_eq!(taken(1), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!([2, 3, 4, 5].map(taken), [1; 4]);
+    assert_eq!(registered(&store), 1);
+    assert_eq!(heard.times(5), [1, 2, 3, 4, 5]);
+}
+
+const CHILD: &str = "SWARD_TEST_INSTANCE";
+
+/// Does nothing, unless it is run as a process of its own by the test above, which kills it.
+#[test]
+fn an_instance_to_be_killed() {
+    if std::env::var_os(CHILD).is_some() {
+        let server = Server::bind("127.0.0.1:0").unwrap();
+        println!("http://{}/hooks", server.local_addr().unwrap());
+        sward::run(|| server.serve(|_: &mut Request<'_>| "")).unwrap();
     }
 }
 

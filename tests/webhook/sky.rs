@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sward::http::Router;
@@ -13,44 +13,9 @@ use sward::webhook::hooks::Hooks;
 use sward::webhook::store::{MemoryStore, Store};
 use sward::webhook::{Keys, Subscription, Time};
 
+use crate::heard::{Heard, account, eventually};
+
 const URL: &str = "http://10.0.0.7:8000/hooks";
-
-/// What a callback was called with, in order.
-#[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Vec<Value>>>);
-
-impl Heard {
-    /// A callback.
-    pub(crate) fn callback(&self) -> impl Fn(&Value) + Send + Sync + 'static {
-        let heard = self.clone();
-        move |data| heard.0.lock().unwrap().push(data.clone())
-    }
-
-    pub(crate) fn all(&self) -> Vec<Value> {
-        self.0.lock().unwrap().clone()
-    }
-
-    /// Waits until it was called so often.
-    #[track_caller]
-    pub(crate) fn times(&self, n: usize) -> Vec<Value> {
-        eventually(&format!("{n} calls"), || self.all().len() >= n);
-        assert_eq!(self.all().len(), n);
-        self.all()
-    }
-}
-
-#[track_caller]
-pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
-        sward::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-pub(crate) fn account(value: &str) -> Keys {
-    Keys::new().with("account_id", value)
-}
 
 struct World {
     store: Arc<MemoryStore>,

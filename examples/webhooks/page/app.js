@@ -57,6 +57,10 @@ let racing = false; // what is told does not count
 function heard(user, result) {
   if (racing) return;
   user.box.classList.add("heard");
+  if (result.task_id === undefined) { // somebody has published for the account
+    user.output.textContent = JSON.stringify(result).slice(0, 60);
+    return;
+  }
   user.output.textContent = `job ${result.task_id} done`;
   user.result = result;
   const told = users.filter((other) => other.result?.task_id === result.task_id).length;

@@ -13,6 +13,7 @@
 
 mod callbacks;
 mod handler;
+mod held;
 mod poster;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use self::callbacks::Callbacks;
 pub use self::callbacks::HookId;
 pub(crate) use self::handler::{keys_of, read};
+pub use self::held::Held;
 pub use self::poster::{Form, Posted, Poster};
 use super::id::EndpointId;
 use super::model::{Endpoint, EndpointState, Health, Keys, SigningKey};
@@ -198,9 +200,7 @@ impl Hooks {
         keys: &Keys,
         callback: impl Fn(&Value) + Send + Sync + 'static,
     ) -> Result<HookId, StoreError> {
-        let mut held = self.hold(keys, callback)?;
-        held.keys = Keys::new(); // what it unregisters when it is dropped
-        Ok(held.id)
+        Ok(self.hold(keys, callback)?.forever())
     }
 
     /// The same for as long as the value that is returned is kept. Dropping it does not wait for the store, so it may be
@@ -218,7 +218,7 @@ impl Hooks {
         shared.say(|| format!("Registering webhook for {} {}", Shown(keys), shared.url));
         let id = lock(&shared.callbacks).add(keys, Box::new(callback));
         // Before the store is told, so that it is undone however that ends.
-        let held = Held { hooks: self.clone(), keys: keys.clone(), id };
+        let held = Held::new(self, keys, id);
         let _turn = shared.turn.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         shared.tell(keys)?;
         Ok(held)
@@ -365,27 +365,6 @@ fn keep_renewing(shared: &Weak<Shared>, every: Duration, ended: &Receiver<()>) {
     }
 }
 
-/// A callback that is registered for as long as this is kept: from [`Hooks::hold`].
-#[must_use = "dropping it unregisters the callback"]
-pub struct Held {
-    hooks: Hooks,
-    keys: Keys,
-    id: HookId,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let shared = &self.hooks.shared;
-        let (_, emptied) = lock(&shared.callbacks).remove(&self.keys, self.id);
-        if !emptied.is_empty() {
-            // Not here: a connection may end in the middle of an unwinding, where nothing must wait. What the store does
-            // not hear of lapses.
-            let shared = shared.clone();
-            drop(thread::spawn(move || drop(shared.forget(&emptied))));
-        }
-    }
-}
-
 /// Keys as people read them.
 struct Shown<'k>(&'k Keys);
 
@@ -404,15 +383,6 @@ impl fmt::Debug for Hooks {
         f.debug_struct("Hooks")
             .field("url", &self.shared.url)
             .field("callbacks", &self.callbacks())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
-            .field("keys", &self.keys)
-            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use sward::webhook::store::Next;
 use sward::webhook::{DeliveryId, EndpointId, Time};
 
 use super::world::{Api, MANAGE, PUBLISH};
-use crate::sky::eventually;
+use crate::heard::eventually;
 
 fn items(page: &Value) -> Vec<&str> {
     page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
