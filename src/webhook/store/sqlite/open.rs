@@ -81,13 +81,16 @@ impl SqliteOptions {
     /// If the file cannot be opened or written, is not ours or of a newer version, or is open already, here or in another process.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<SqliteStore> {
         let (options, path) = (self.clone(), path.as_ref().to_owned());
-        let until = Instant::now() + self.wait;
+        // None: for ever.
+        let until = Instant::now().checked_add(self.wait);
         loop {
             let (options, path) = (options.clone(), path.clone());
             let opened = crate::blocking::run(move || options.try_open(&path));
             match opened.map_err(|fault| StoreError::new(DOING, fault))? {
                 Some(store) => return Ok(store),
-                None if Instant::now() < until => crate::thread::sleep(Duration::from_millis(20)),
+                None if until.is_none_or(|until| Instant::now() < until) => {
+                    crate::thread::sleep(Duration::from_millis(20));
+                }
                 None => {
                     let why = "it is open already, here or in another process";
                     return Err(StoreError::new(DOING, why));

@@ -186,15 +186,59 @@ mod tests {
                 let result = call.join().unwrap();
                 assert_eq!(result.is_ok(), n % 4 > 1, "{n}: {result:?}");
             }
-            let sum = "SELECT count(*) FROM t";
-            let left =
-                writer.call("counting", move |conn| number(conn, sql_text(sum), [])).unwrap();
-            assert_eq!(left, Some(40));
+            assert_eq!(rows(&writer), Some(40));
         });
     }
 
-    fn sql_text(text: &'static str) -> &'static str {
-        text
+    fn rows(writer: &Writer) -> Option<i64> {
+        writer.call("counting", |conn| number(conn, "SELECT count(*) FROM t", [])).unwrap()
+    }
+
+    /// One worker, and a call that takes long: the others go on.
+    #[test]
+    fn a_call_parks_its_green_thread() {
+        crate::Builder::new().workers(1).run(|| {
+            let writer = Writer::start(Connection::open_in_memory().unwrap(), None).unwrap();
+            let call = crate::thread::spawn(move || {
+                writer.call("sleeping", |_| {
+                    std::thread::sleep(Duration::from_millis(300));
+                    Ok(())
+                })
+            });
+            let mut turns = 0;
+            while !call.is_finished() {
+                crate::thread::sleep(Duration::from_millis(1));
+                turns += 1;
+            }
+            call.join().unwrap().unwrap();
+            assert!(turns > 10, "{turns} turns in 300 ms");
+        });
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_until_there_is_room() {
+        crate::run(|| {
+            let conn = Connection::open_in_memory().unwrap();
+            conn.execute_batch("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 60").unwrap();
+            let writer = std::sync::Arc::new(Writer::start(conn, None).unwrap());
+            let insert = "INSERT INTO t VALUES (zeroblob(8000))";
+            let calls: Vec<_> = (0..60)
+                .map(|_| {
+                    let writer = writer.clone();
+                    crate::thread::spawn(move || {
+                        writer.call("filling", move |conn| run(conn, insert, []))
+                    })
+                })
+                .collect();
+            let results: Vec<_> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+            let kept = results.iter().filter(|result| result.is_ok()).count();
+            assert!(kept < 60, "the disk was not full");
+            assert_eq!(rows(&writer), Some(kept as i64), "what was said is so");
+            let room = "PRAGMA max_page_count = 1000";
+            writer.call("making room", move |conn| Ok(conn.execute_batch(room)?)).unwrap();
+            writer.call("filling", move |conn| run(conn, insert, [])).unwrap();
+            assert_eq!(rows(&writer), Some(kept as i64 + 1));
+        });
     }
 
     #[test]
