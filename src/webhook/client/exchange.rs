@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Uri};
@@ -91,10 +91,9 @@ impl<'a> Request<'a> {
         &self,
         connection: &mut Connection,
         cap: usize,
-        deadline: Instant,
     ) -> (Result<Reply, Failure>, State) {
         let mut heard = false;
-        match self.try_exchange(connection, cap, deadline, &mut heard) {
+        match self.try_exchange(connection, cap, &mut heard) {
             Ok((reply, true)) => (Ok(reply), State::Reusable),
             Ok((reply, false)) => (Ok(reply), State::Spent),
             Err(Broken::Closed(_)) if !heard => {
@@ -111,7 +110,6 @@ impl<'a> Request<'a> {
         &self,
         connection: &mut Connection,
         cap: usize,
-        deadline: Instant,
         heard: &mut bool,
     ) -> Result<(Reply, bool), Broken> {
         let (message, call) = self.encode()?;
@@ -122,7 +120,7 @@ impl<'a> Request<'a> {
             Err(error) if is_closed(&error) => false,
             Err(error) => return Err(Broken::by(error)),
         };
-        let mut input = Input { connection, bytes: Vec::new(), deadline };
+        let mut input = Input { connection, bytes: Vec::new() };
         let (status, headers, result) = head(call, &mut input, heard)?;
         let (body, truncated, clean) = match result {
             RecvResponseResult::RecvBody(call) => body(call, &mut input, cap)?,
@@ -207,15 +205,12 @@ fn is_closed(error: &io::Error) -> bool {
 struct Input<'c> {
     connection: &'c mut Connection,
     bytes: Vec<u8>,
-    deadline: Instant,
 }
 
 impl Input<'_> {
-    /// Reads more; 0 is the end.
+    /// Reads more; 0 is the end. The time is that of the scope around it all, which ends waits; for servers that never let us
+    /// wait there are limits in bytes.
     fn more(&mut self) -> Result<usize, Broken> {
-        if Instant::now() >= self.deadline {
-            return Err(Broken::For(Failure::Timeout));
-        }
         let had = self.bytes.len();
         self.bytes.resize(had + PIECE, 0);
         let read = loop {

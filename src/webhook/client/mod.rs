@@ -180,13 +180,11 @@ impl Client {
     fn attempt(&self, method: &Method, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let began = Instant::now();
         let mut address = None;
-        let limit = self.0.config.total_timeout;
-        let outcome = timeout(limit, || {
+        let outcome = timeout(self.0.config.total_timeout, || {
             let target = self.0.guard.check_url(url)?;
             let agent = &self.0.config.user_agent;
             let request = exchange::Request::new(method, &target, headers, agent, body)?;
-            // Beside the scope, for servers that never let us wait.
-            self.0.send(&target, &request, began + limit, &mut address)
+            self.0.send(&target, &request, &mut address)
         });
         let result = outcome.unwrap_or(Err(Failure::Timeout));
         Answer { took: began.elapsed(), address, result }
@@ -198,7 +196,6 @@ impl Shared {
         &self,
         target: &Target,
         request: &exchange::Request<'_>,
-        deadline: Instant,
         address: &mut Option<SocketAddr>,
     ) -> Result<Reply, Failure> {
         let origin = Origin::of(target);
@@ -208,8 +205,7 @@ impl Shared {
         };
         loop {
             *address = Some(connection.address);
-            let (result, state) =
-                request.exchange(&mut connection, self.config.response_cap, deadline);
+            let (result, state) = request.exchange(&mut connection, self.config.response_cap);
             match state {
                 exchange::State::Reusable => self.idle.put(origin, connection),
                 // It was closed before it could have heard us, or as it did.
