@@ -47,6 +47,7 @@ fn app() -> Router {
         .post("/echo", |req: &mut Request| req.bytes())
         .post("/ignore", |_: &mut Request| "ignored")
         .post("/json", |req: &mut Request| req.json::<Post>().map(|post| post.text))
+        .post("/value", |req: &mut Request| req.json::<serde_json::Value>().map(|_| "fine"))
         .post("/form", |req: &mut Request| req.form().map(|pairs| format!("{pairs:?}")))
         .post("/slowly", |req: &mut Request| -> Result<String, Error> {
             let mut sizes = Vec::new();
@@ -267,6 +268,11 @@ fn bodies(mode: Mode) {
     assert_eq!(status, "422");
     assert!(why.contains("text"), "{why}");
     assert_eq!(post("/json", "text/plain", "{}").0, "415");
+    // As deep as a stack has room for, whoever reads it; serde_json alone would go to 128, and over the stack's end.
+    for (depth, status) in [(64, "200"), (65, "400"), (100_000, "400")] {
+        let nested = "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(post("/value", "application/json", &nested).0, status, "{depth}");
+    }
     let form = post("/form", "application/x-www-form-urlencoded", "a=1&b=%26+x");
     assert_eq!(form.1, r#"[("a", "1"), ("b", "& x")]"#);
     assert_eq!(post("/slowly", "x/y", "0123456789").1, "[4, 4, 2]");

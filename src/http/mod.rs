@@ -96,6 +96,7 @@ mod methods;
 pub mod middleware;
 mod mode;
 mod multipart;
+pub(crate) mod nesting;
 mod pace;
 mod per_address;
 mod request;
@@ -106,6 +107,8 @@ mod router;
 mod server;
 mod socket_file;
 mod sse;
+#[cfg(test)]
+mod stack_tests;
 mod state;
 mod stop;
 mod stream;

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use super::body::Body;
 use super::error::{ClientGone, Error};
 use super::head::Head;
+use super::nesting;
 use super::route::Matched;
 
 /// A request. It lives as long as its handler runs and borrows from the connection.
@@ -309,7 +310,8 @@ impl<'r> Request<'r> {
     /// # Errors
     ///
     /// As [`Request::bytes`]; 415 if the Content-Type is not JSON (so that a foreign web page cannot
-    /// make a browser send it unasked), 400 if it is not valid, 422 if it does not fit `T`.
+    /// make a browser send it unasked), 400 if it is not valid or nested deeper than 64 arrays and objects (a green
+    /// thread's stack has an end), 422 if it does not fit `T`.
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let mime = self.mime();
         let is_json = mime.eq_ignore_ascii_case("application/json")
@@ -317,7 +319,11 @@ impl<'r> Request<'r> {
         if !is_json {
             return Err(unsupported("application/json"));
         }
-        serde_json::from_slice(&self.bytes()?).map_err(|error| {
+        let body = self.bytes()?;
+        if nesting::depth(&body) > nesting::DEEPEST {
+            return Err(bad_request("the JSON body is nested too deeply"));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
             let status = match error.classify() {
                 serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::BAD_REQUEST,
