@@ -4,26 +4,25 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
-mod heard;
-mod counting;
-mod poster;
-mod apl;
 mod api;
+mod apl;
 mod battery;
 mod client;
+mod counting;
 mod delivery;
 mod flaky;
 mod guard;
+mod heard;
 mod kill;
 mod kill_registry;
 mod life;
 mod limits;
 mod memory;
+mod poster;
 mod receiver;
 mod receivers;
 mod registry;
 mod signature;
+mod sky;
 mod sqlite;
 mod tls;
-
-mod sky;
