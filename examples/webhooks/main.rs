@@ -71,7 +71,7 @@ fn run(options: Options) -> Result<(), String> {
     // Everything here is on this machine, where a registry posts only if it is told that it may. And a demonstration should not
     // take three days to give up.
     let guard = Guard::default().allow_loopback();
-    let waits: Vec<Duration> = [0, 1, 2, 4, 8].map(Duration::from_secs).into();
+    let waits: Vec<Duration> = [1, 2, 4, 8].map(Duration::from_secs).into();
     let config =
         Config { guard: guard.clone(), schedule: Schedule::new(waits), ..Config::default() };
     let webhooks = Webhooks::new(store.clone(), config);

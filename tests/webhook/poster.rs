@@ -209,7 +209,7 @@ fn the_oldest_form_is_the_data() {
     });
     Hooks::new(store.clone(), url).register(&account("42"), |_| {}).unwrap();
     let poster = poster(&store).form(Form::Data);
-    let mut post = |data: Value| {
+    let post = |data: Value| {
         assert!(poster.post(&account("42"), &data).unwrap()[0].is_taken());
         posts.recv().unwrap()
     };
@@ -247,7 +247,8 @@ fn what_is_not_signed_is_refused() {
             }
             status
         };
-        let signed = |id: &str, at: u64| sign(&[secret.clone()], id, at, body.as_bytes());
+        let signed =
+            |id: &str, at: u64| sign(std::slice::from_ref(&secret), id, at, body.as_bytes());
         assert_eq!(inside.post("/hooks").body(body).send().status(), 400, "no signature");
         assert_eq!(send("m1", now, "v1,nonsense", body), 403);
         assert_eq!(send("m1", now, &signed("m2", now), body), 403, "of another message");
