@@ -148,11 +148,12 @@ mod tests {
     use rusqlite::Connection;
 
     use super::Writer;
+    use crate::hub::runtime::Builder;
     use crate::webhook::store::sqlite::sql::{number, run};
 
     #[test]
     fn a_call_that_fails_takes_nobody_with_it() {
-        crate::run(|| {
+        Builder::new().run(|| {
             let conn = Connection::open_in_memory().unwrap();
             conn.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").unwrap();
             let writer = std::sync::Arc::new(Writer::start(conn, None).unwrap());
@@ -197,7 +198,7 @@ mod tests {
     /// One worker, and a call that takes long: the others go on.
     #[test]
     fn a_call_parks_its_green_thread() {
-        crate::Builder::new().workers(1).run(|| {
+        Builder::new().workers(1).run(|| {
             let writer = Writer::start(Connection::open_in_memory().unwrap(), None).unwrap();
             let call = crate::thread::spawn(move || {
                 writer.call("sleeping", |_| {
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_an_error_until_there_is_room() {
-        crate::run(|| {
+        Builder::new().run(|| {
             let conn = Connection::open_in_memory().unwrap();
             conn.execute_batch("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 60").unwrap();
             let writer = std::sync::Arc::new(Writer::start(conn, None).unwrap());
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_lost_transaction_is_everybodys_error() {
-        crate::run(|| {
+        Builder::new().run(|| {
             let conn = Connection::open_in_memory().unwrap();
             let writer = Writer::start(conn, None).unwrap();
             // What SQLite does by itself when the disk is full.
