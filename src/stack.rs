@@ -29,8 +29,9 @@ use crate::sys::memory::{self, Mapping};
 pub(crate) const GUARD_SIZE: usize = 64 * 1024;
 /// The least that is left of a slot beside its guard.
 const MIN_USABLE: usize = 16 * 1024;
-/// Number of different tops, one cache line apart. 16 lines are a quarter of a page: the rest holds the first frames.
-const COLOURS: usize = 16;
+/// Number of different tops, one cache line apart. 8 lines are an eighth of a page: the rest is to hold all frames of a
+/// handler that waits.
+const COLOURS: usize = 8;
 const CACHE_LINE: usize = 64;
 /// The first region of a size; each further one is twice as large.
 const FIRST_REGION: usize = 16 << 20;

@@ -42,6 +42,26 @@ fn cookies(mode: Mode) {
     assert!(text.contains(&(one.to_string() + two)), "{text}");
 }
 
+/// Heads of up to 256 bytes, with fewer lines than there is room for on the stack and with more; and two at once.
+fn short_heads(mode: Mode) {
+    let app = Router::new().get("/", |req: &mut Request| {
+        let all: Vec<_> = req.headers().map(|(name, _)| name.to_string()).collect();
+        format!("{}.", all.join(" "))
+    });
+    let server = serve(mode, app);
+    for lines in [0, 1, 7, 8, 9, 23, 24, 25, 40] {
+        let names: Vec<String> = (0..lines).map(|n| format!("h{n}")).collect();
+        let lines: String = names.iter().map(|name| format!("{name}:\r\n")).collect();
+        let head = |last| format!("GET / HTTP/1.1\r\nHost:h\r\n{last}{lines}\r\n");
+        let text = server.exchange(head("") + &head("Connection:close\r\n"));
+        let wanted = [vec!["Host"], vec!["Host", "Connection"]];
+        for mut wanted in wanted {
+            wanted.extend(names.iter().map(String::as_str));
+            assert!(text.contains(&format!("\r\n\r\n{}.", wanted.join(" "))), "{text}");
+        }
+    }
+}
+
 #[derive(serde::Deserialize, Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Place {
@@ -160,4 +180,4 @@ fn multipart(mode: Mode) {
     assert_eq!(status_of(&client.rest()), "400");
 }
 
-in_each_mode! { cookies typed multipart }
+in_each_mode! { cookies typed multipart short_heads }

@@ -61,6 +61,26 @@ struct Kept {
     proxy: Option<SocketAddr>,
 }
 
+/// A connection that has its turn.
+struct Held {
+    connection: Connection,
+    socket: Descriptor,
+    /// Of what was waited for.
+    deadline: Option<Instant>,
+    is_fresh: bool,
+}
+
+/// What came of a connection before its first request.
+enum Prepared {
+    /// It can be asked.
+    Ready,
+    /// There is more to come.
+    Waits,
+    /// It was told to go, and may still be sending.
+    Refused,
+    Gone,
+}
+
 /// The next connection, or `None` when the server stops. Whatever else goes wrong, it goes on.
 fn next(listener: &Listener, service: &Arc<Service>) -> Option<(Connection, Descriptor)> {
     const FIRST: Duration = Duration::from_millis(5);
@@ -182,8 +202,8 @@ impl Connection {
         has_room
     }
 
-    fn proxy(&self) -> Option<SocketAddr> {
-        self.kept.as_ref()?.proxy
+    fn proxy(&self) -> Option<&SocketAddr> {
+        self.kept.as_ref()?.proxy.as_ref()
     }
 
     fn session(&self) -> Option<&Session> {
@@ -197,47 +217,123 @@ impl Connection {
         }
     }
 
-    /// On a fresh green thread: something came.
-    fn turn(mut self, socket: Descriptor, mut deadline: Option<Instant>, is_fresh: bool) {
+    /// On a fresh green thread: something came. What is done before and after the turn has frames of its own, which do not
+    /// lie below a handler's; and the connection is handed to them where it is, instead of being moved.
+    fn turn(self, socket: Descriptor, deadline: Option<Instant>, is_fresh: bool) {
+        let mut held = Some(Held { connection: self, socket, deadline, is_fresh });
+        let Some(Held { connection, socket, .. }) = &mut held else { return };
+        let next = match connection.kept.is_some() || connection.tls.is_some() {
+            false => connection.answer(socket),
+            true => match Connection::prepare(&mut held) {
+                Some(next) => next,
+                None => return,
+            },
+        };
+        Connection::go_on(&mut held, next);
+    }
+
+    /// What comes before the first request, the proxy's announcement and the handshake; then the turn. `None`: it is taken
+    /// care of.
+    #[inline(never)]
+    fn prepare(held: &mut Option<Held>) -> Option<Next> {
+        let Held { connection, socket, deadline, is_fresh } = held.as_mut()?;
+        match connection.open(socket, deadline) {
+            Prepared::Ready => return Some(connection.answer(socket)),
+            Prepared::Waits => {
+                let (deadline, is_fresh) = (*deadline, *is_fresh);
+                let Held { connection, socket, .. } = held.take()?;
+                connection.wait(socket, deadline, is_fresh);
+            }
+            Prepared::Refused => {
+                let Held { connection, socket, .. } = held.take()?;
+                connection.linger(socket, LINGER_BYTES, Link::after(LINGER));
+            }
+            Prepared::Gone => {}
+        }
+        None
+    }
+
+    fn open(&mut self, socket: &Descriptor, deadline: &mut Option<Instant>) -> Prepared {
         if let Some(announcing) = self.kept.as_mut().and_then(|kept| kept.announcing.as_mut()) {
-            match announcing.step(&socket) {
+            match announcing.step(socket) {
                 Ok(Some(client)) if self.is_announced(client) => {}
-                Ok(None) => return self.wait(socket, deadline, is_fresh),
-                _ => return,
+                Ok(None) => return Prepared::Waits,
+                _ => return Prepared::Gone,
             }
         }
-        match self.shake(&socket, deadline) {
+        match self.shake(socket, *deadline) {
             None => {}
             Some(Shaken::Done) => {
-                deadline = Link::after(self.service.context.config.header_timeout)
+                *deadline = Link::after(self.service.context.config.header_timeout);
             }
-            Some(Shaken::More) => return self.wait(socket, deadline, is_fresh),
-            Some(Shaken::Refused) => return self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
-            Some(Shaken::Gone) => return,
+            Some(Shaken::More) => return Prepared::Waits,
+            Some(Shaken::Refused) => return Prepared::Refused,
+            Some(Shaken::Gone) => return Prepared::Gone,
         }
-        let mut begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
+        Prepared::Ready
+    }
+
+    /// Answers all requests that have come.
+    #[inline(never)]
+    fn answer(&mut self, socket: &Descriptor) -> Next {
+        let begun = self.kept.as_mut().and_then(|kept| kept.begun.take());
         let Service { context, app } = &*self.service;
-        let link = Link::new(&socket, context, Holder::Turn).over(self.session()).by(self.proxy());
-        let next = loop {
-            match turn(context, &**app, &link, self.peer, None, begun.take()) {
-                // What is here already would not wake anybody.
-                Next::Idle if self.session().is_some_and(Session::has_more) => {}
-                next => break next,
+        // In place: each move of it would leave one more on the stack.
+        let mut link = Link::new(socket, context, Holder::Turn);
+        (link.tls, link.proxy) = (self.session(), self.proxy());
+        let next = turn(context, &**app, &link, &self.peer, None, begun);
+        match (&next, link.tls) {
+            (Next::Idle, Some(session)) if session.has_more() => self.answer_more(&link, session),
+            (Next::Close, _) => {
+                link.goodbye();
+                next
             }
-        };
-        if let Next::Close = next {
-            link.goodbye();
+            _ => next,
         }
+    }
+
+    /// What is here already would not wake anybody.
+    #[inline(never)]
+    fn answer_more(&self, link: &Link<'_>, session: &Session) -> Next {
+        let Service { context, app } = &*self.service;
+        loop {
+            match turn(context, &**app, link, &self.peer, None, None) {
+                Next::Idle if session.has_more() => {}
+                next => {
+                    if let Next::Close = next {
+                        link.goodbye();
+                    }
+                    return next;
+                }
+            }
+        }
+    }
+
+    /// What comes after that.
+    #[inline(never)]
+    fn go_on(held: &mut Option<Held>, next: Next) {
+        let Some(held) = held.take() else { return };
+        held.connection.after(held.socket, next, held.deadline, held.is_fresh);
+    }
+
+    fn after(
+        mut self,
+        socket: Descriptor,
+        next: Next,
+        mut deadline: Option<Instant>,
+        is_fresh: bool,
+    ) {
+        let config = &self.service.context.config;
         match next {
             Next::Idle => {
-                let deadline = Link::after(context.config.keep_alive_timeout);
+                let deadline = Link::after(config.keep_alive_timeout);
                 self.kept.take_if(|kept| kept.session.is_none() && kept.proxy.is_none());
                 self.wait(socket, deadline, false);
             }
             Next::Nothing => {
                 if self.session().is_some_and(Session::has_begun) {
                     // A record that has begun is to come to its end as a head is.
-                    deadline = deadline.min(Link::after(context.config.header_timeout));
+                    deadline = deadline.min(Link::after(config.header_timeout));
                 }
                 self.wait(socket, deadline, is_fresh);
             }
@@ -248,7 +344,7 @@ impl Connection {
             }
             Next::Close => {}
             Next::Linger => self.linger(socket, LINGER_BYTES, Link::after(LINGER)),
-            Next::Upgrade(upgrade) => self.leave_http(socket, upgrade),
+            Next::Upgrade(upgrade) => self.leave_http(socket, *upgrade),
             Next::Follow(following, chunked) => {
                 let service = self.service.clone();
                 detached::start(*following, socket, service, chunked, Box::new(self));
@@ -347,7 +443,7 @@ impl Connection {
             if context.state.closes_waiting(is_fresh) {
                 break;
             }
-            match turn(context, &**app, &link, self.peer, deadline, None) {
+            match turn(context, &**app, &link, &self.peer, deadline, None) {
                 Next::Idle | Next::Nothing => {}
                 Next::Close | Next::Linger | Next::Head(_) | Next::Follow(..) => break,
                 Next::Upgrade(upgrade) => {

@@ -55,17 +55,9 @@ enum Coding {
     Chunked(Decoder),
 }
 
-/// What is left of a body when its handler is done: enough to go on with the connection.
-pub(crate) struct Remains {
-    /// The body was read, or is in the buffer, to its end.
-    pub(crate) finished: bool,
-    /// The rest can be neither read nor skipped.
-    pub(crate) broken: bool,
-    /// Bytes of `ahead` that belong to the next request.
-    pub(crate) ahead: usize,
-    /// Bytes read later that belong to the next request, if any were read.
-    pub(crate) extra: Option<(Vec<u8>, usize, usize)>,
-}
+/// What the connection goes on with after a body: how many bytes of `ahead` belong to the next request, and what was read
+/// later, of which some may.
+pub(crate) type Remains = (usize, Option<(Vec<u8>, usize, usize)>);
 
 /// A body that no handler wanted is read and dropped up to this size to keep the connection.
 const SKIP: u64 = 256 << 10;
@@ -271,18 +263,15 @@ impl<'r> Body<'r> {
         }
     }
 
-    /// The end of its use: what the connection goes on with.
+    /// It was read, or is in the buffer, to its end, and what follows can be understood.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_done() && !self.broken
+    }
+
+    /// The end of its use.
     pub(crate) fn remains(&mut self) -> Remains {
         let Extra { bytes, start, end } = std::mem::take(&mut self.extra);
-        Remains {
-            finished: match &self.coding {
-                Coding::Length(n) => *n == 0,
-                Coding::Chunked(decoder) => decoder.is_done(),
-            },
-            broken: self.broken,
-            ahead: self.ahead.len(),
-            extra: (!bytes.is_empty()).then_some((bytes, start, end)),
-        }
+        (self.ahead.len(), (!bytes.is_empty()).then_some((bytes, start, end)))
     }
 }
 

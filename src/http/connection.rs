@@ -19,11 +19,11 @@ use super::buffer;
 use super::config::Config;
 use super::encode::{self, Exchange};
 use super::follow::Following;
-use super::head::{self, Parsed, Refused};
+use super::head::{self, Head, Parsed, Refused};
 use super::into_response::IntoResponse;
 use super::link::Link;
 use super::request::Request;
-use super::response::{Producer, Takeover};
+use super::response::{Producer, Response, Takeover};
 use super::router::Handler;
 use super::state::State;
 use super::stream::BodyWriter;
@@ -43,7 +43,7 @@ pub(crate) enum Next {
     /// Everything is said, and the client was told; it may still be sending. Wait a moment before closing.
     Linger,
     /// It has left HTTP: run this, then close it.
-    Upgrade(Upgrade),
+    Upgrade(Box<Upgrade>),
     /// The head is sent; a topic follows ([`Holder::Turn`](super::link::Holder) only), in chunks or not.
     Follow(Box<Following>, bool),
 }
@@ -72,7 +72,7 @@ pub(crate) fn turn(
     context: &Context,
     app: &dyn Handler,
     link: &Link<'_>,
-    peer: SocketAddr,
+    peer: &SocketAddr,
     deadline: Option<Instant>,
     begun: Option<Begun>,
 ) -> Next {
@@ -87,35 +87,8 @@ pub(crate) fn turn(
         out: Vec::new(),
         now: None,
     };
-    let next = turn.run(deadline, begun);
-    buffer::give_output(turn.out);
-    let (start, end) = (turn.start, turn.end);
-    match next {
-        After::Upgrade(takeover) => {
-            return Next::Upgrade(Upgrade::new(takeover, turn.input, start, end));
-        }
-        After::Head(deadline) => {
-            let bytes = turn.input[start..end].into();
-            buffer::give_input(turn.input);
-            return Next::Head(Begun { bytes, deadline });
-        }
-        _ => buffer::give_input(turn.input),
-    }
-    match next {
-        After::Upgrade(_) | After::Head(_) => unreachable!("returned above"),
-        After::Follow(following, chunked) => Next::Follow(following, chunked),
-        After::Idle => Next::Idle,
-        After::Nothing => Next::Nothing,
-        After::Close => Next::Close,
-        After::Linger => match link.end() {
-            true => Next::Linger,
-            false => Next::Close,
-        },
-        After::Abort => {
-            link.abort();
-            Next::Close
-        }
-    }
+    let after = turn.run(deadline, begun);
+    turn.end(after)
 }
 
 /// Answers the client whose head was not whole in its time.
@@ -165,6 +138,8 @@ enum Step {
     Done,
     /// The head is not complete.
     Partial,
+    /// It has more lines than there were slots.
+    Slots,
     /// Answered; nothing follows.
     Last {
         /// The client may still be sending.
@@ -182,7 +157,7 @@ struct Turn<'t> {
     context: &'t Context,
     app: &'t dyn Handler,
     link: &'t Link<'t>,
-    peer: SocketAddr,
+    peer: &'t SocketAddr,
     /// Received bytes; those that are not used yet are `start..end`.
     input: Vec<u8>,
     start: usize,
@@ -199,20 +174,15 @@ impl Turn<'_> {
         let mut deadline = None;
         match begun {
             Some(begun) => {
-                let len = begun.bytes.len();
-                if self.input.len() <= len {
-                    self.input.resize(len.next_power_of_two() * 2, 0);
-                }
-                self.input[..len].copy_from_slice(&begun.bytes);
-                self.end = len;
                 deadline = begun.deadline;
-                if let Err(after) = self.await_line(&mut deadline) {
+                if let Err(after) = self.resume(begun, &mut deadline) {
                     return after;
                 }
             }
             None => match self.link.recv_first(&mut self.input, wait) {
                 Ok(Some(n @ 1..)) => {
                     buffer::came(n);
+                    self.input = buffer::fitted(std::mem::take(&mut self.input), n);
                     self.end = n;
                 }
                 Ok(Some(0)) | Err(_) => return After::Close,
@@ -220,7 +190,15 @@ impl Turn<'_> {
             },
         }
         loop {
-            match self.step() {
+            let mut stepped = Ok(Step::Slots);
+            if self.end - self.start <= head::SHORT {
+                stepped = self.step::<{ head::FEW }>();
+            }
+            if let Ok(Step::Slots) = stepped {
+                stepped = self.step::<{ head::SLOTS }>();
+            }
+            match stepped {
+                Ok(Step::Slots) => unreachable!("only of few slots"),
                 Ok(Step::Done) => {
                     deadline = None;
                     if self.start < self.end {
@@ -270,6 +248,53 @@ impl Turn<'_> {
         }
     }
 
+    /// Goes on with a head that has begun.
+    #[cold]
+    #[inline(never)]
+    fn resume(&mut self, begun: Begun, deadline: &mut Option<Instant>) -> Result<(), After> {
+        let len = begun.bytes.len();
+        if self.input.len() <= len {
+            self.input.resize(len.next_power_of_two() * 2, 0);
+        }
+        self.input[..len].copy_from_slice(&begun.bytes);
+        self.end = len;
+        self.await_line(deadline)
+    }
+
+    /// Gives the buffers back. Never inlined: a handler does not carry this along.
+    #[inline(never)]
+    fn end(self, after: After) -> Next {
+        buffer::give_output(self.out);
+        let (start, end) = (self.start, self.end);
+        match after {
+            After::Upgrade(takeover) => {
+                let upgrade = Upgrade::new(takeover, self.input, start, end);
+                return Next::Upgrade(Box::new(upgrade));
+            }
+            After::Head(deadline) => {
+                let bytes = self.input[start..end].into();
+                buffer::give_input(self.input);
+                return Next::Head(Begun { bytes, deadline });
+            }
+            _ => buffer::give_input(self.input),
+        }
+        match after {
+            After::Upgrade(_) | After::Head(_) => unreachable!("returned above"),
+            After::Follow(following, chunked) => Next::Follow(following, chunked),
+            After::Idle => Next::Idle,
+            After::Nothing => Next::Nothing,
+            After::Close => Next::Close,
+            After::Linger => match self.link.end() {
+                true => Next::Linger,
+                false => Next::Close,
+            },
+            After::Abort => {
+                self.link.abort();
+                Next::Close
+            }
+        }
+    }
+
     /// All that was received is used. Looks whether there is more that no event will announce; if not, what was
     /// answered goes out, and so ends the turn: `Err`.
     fn end_of_input(&mut self) -> Result<(), After> {
@@ -290,6 +315,8 @@ impl Turn<'_> {
 
     /// Receives until there is a further line to parse, so that a head that comes byte by byte is not parsed from
     /// its start for each of them. Sets the head's deadline if it has none yet. `Err`: how the turn ends.
+    #[cold]
+    #[inline(never)]
     fn await_line(&mut self, deadline: &mut Option<Instant>) -> Result<(), After> {
         let config = &self.context.config;
         if deadline.is_none() {
@@ -357,11 +384,11 @@ impl Turn<'_> {
         if sent.is_ok() { After::Linger } else { After::Close }
     }
 
-    /// Parses and answers one request. The header slots usually live here, on the stack; never inlined, so that
-    /// streams do not carry them along.
+    /// Parses and answers one request. A handler that waits keeps this frame, so that only what it needs is in it: the
+    /// header slots, the request and what becomes of it. Never inlined, so that streams do not carry them along.
     #[inline(never)]
-    fn step(&mut self) -> Result<Step, StepError> {
-        let mut slots = [const { MaybeUninit::uninit() }; head::SLOTS];
+    fn step<const SLOTS: usize>(&mut self) -> Result<Step, StepError> {
+        let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
         let mut many;
         let bytes = &self.input[self.start..self.end];
         let config = &self.context.config;
@@ -369,6 +396,9 @@ impl Turn<'_> {
         // moving them about.
         let mut parsed = head::parse(bytes, &mut slots, config);
         if let Ok(Parsed::Slots) = parsed {
+            if SLOTS < head::SLOTS {
+                return Ok(Step::Slots);
+            }
             many = Vec::new();
             many.resize_with(config.max_headers, MaybeUninit::uninit);
             parsed = head::parse(bytes, &mut many, config);
@@ -381,69 +411,34 @@ impl Turn<'_> {
         let ahead = &bytes[head.len..];
         self.link.begin();
         let body = Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
-        let mut request = Request::new(head, body, self.peer);
-        request.set_proxy(self.link.proxy);
+        let mut request = Request::new(head, body, *self.peer);
+        request.set_proxy(self.link.proxy.copied());
 
-        let (app, context) = (self.app, self.context);
-        let handled = panic::catch_unwind(AssertUnwindSafe(|| app.call(&mut request)));
-        let body = request.body();
-        let panicked = handled.is_err();
-        let mut response = handled.unwrap_or_else(|payload| {
+        let app = self.app;
+        let mut response = Response::new(StatusCode::OK);
+        let handled = panic::catch_unwind(AssertUnwindSafe(|| response = app.call(&mut request)));
+        if let Err(payload) = handled {
             pass_quiet_unwind(payload);
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        });
-
-        body.skip(false);
-        let is_stream = response.body.len().is_none();
-        let takeover = response.take_upgrade();
-        let following = response.take_following(self.link.can_detach());
-        let keep_alive = head.keep_alive
-            && !panicked
-            && !response.close
-            && body.can_be_skipped()
-            && following.is_none()
-            && !(is_stream && (!head.is_11 || !body.is_done()))
-            && !context.state.stopping.load(Ordering::Relaxed);
-        let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
-        let now = *self.now.get_or_insert_with(Instant::now);
-        // Only now: a handler that waits holds none.
-        if body.out().capacity() == 0 {
-            *body.out() = buffer::output();
+            response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            response.close = true;
         }
-        let is_long = response.body.len().is_some_and(|len| len > COPY as u64);
-        let stream = write_response(body.out(), self.link, &mut response, exchange, now)?;
-        if is_long {
-            // Sending it may have taken minutes; the time-out of what follows does not count from before.
-            self.now = None;
-        }
-        if keep_alive {
-            body.skip(true);
-        }
-        let remains = body.remains();
+        let step =
+            reply(self.context, self.link, &mut self.now, head, &mut request, &mut response)?;
+        let (ahead, extra) = request.body().remains();
         drop(request);
-        let finished = remains.finished && !remains.broken;
-        match remains.extra {
-            None => self.start = self.end - remains.ahead,
+        match extra {
+            None => self.start = self.end - ahead,
             Some((input, start, end)) => {
                 let before = std::mem::replace(&mut self.input, input);
                 (self.start, self.end) = (start, end);
                 buffer::give_input(before);
             }
         }
-        if let Some(takeover) = takeover {
-            return Ok(Step::Upgrade(takeover));
-        }
-        Ok(match (stream, following) {
-            (Some(_), Some(following)) => Step::Follow(following, exchange.is_11),
-            (Some((producer, head_first)), None) => {
-                Step::Stream { producer, head_first, exchange, linger: !finished }
-            }
-            (None, _) if keep_alive && finished => Step::Done,
-            (None, _) => Step::Last { linger: !finished },
-        })
+        Ok(step)
     }
 
-    /// Runs the producer of a streamed body. The head is in `out`.
+    /// Runs the producer of a streamed body. The head is in `out`. Never inlined: handlers do not carry this along.
+    #[inline(never)]
     fn stream(
         &mut self,
         producer: Producer,
@@ -494,6 +489,54 @@ impl Turn<'_> {
             why: "Internal Server Error",
         })
     }
+}
+
+/// Writes the response, or its head if the rest is to come. Never inlined: nothing of this lies below a handler's frame.
+#[inline(never)]
+fn reply(
+    context: &Context,
+    link: &Link<'_>,
+    now: &mut Option<Instant>,
+    head: &Head<'_, '_>,
+    request: &mut Request<'_>,
+    response: &mut Response,
+) -> io::Result<Step> {
+    let body = request.body();
+    body.skip(false);
+    let is_stream = response.body.len().is_none();
+    let takeover = response.take_upgrade();
+    let following = response.take_following(link.can_detach());
+    let keep_alive = head.keep_alive
+        && !response.close
+        && body.can_be_skipped()
+        && following.is_none()
+        && !(is_stream && (!head.is_11 || !body.is_done()))
+        && !context.state.stopping.load(Ordering::Relaxed);
+    let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
+    let at = *now.get_or_insert_with(Instant::now);
+    // Only now: a handler that waits holds none.
+    if body.out().capacity() == 0 {
+        *body.out() = buffer::output();
+    }
+    let is_long = response.body.len().is_some_and(|len| len > COPY as u64);
+    let stream = write_response(body.out(), link, response, exchange, at)?;
+    if is_long {
+        // Sending it may have taken minutes; the time-out of what follows does not count from before.
+        *now = None;
+    }
+    if keep_alive {
+        body.skip(true);
+    }
+    let finished = body.is_finished();
+    Ok(match (takeover, stream, following) {
+        (Some(takeover), ..) => Step::Upgrade(takeover),
+        (None, Some(_), Some(following)) => Step::Follow(following, exchange.is_11),
+        (None, Some((producer, head_first)), None) => {
+            Step::Stream { producer, head_first, exchange, linger: !finished }
+        }
+        (None, None, _) if keep_alive && finished => Step::Done,
+        (None, None, _) => Step::Last { linger: !finished },
+    })
 }
 
 /// Cancellation and elapsed time-outs unwind through handlers; they are not panics of theirs.

@@ -71,6 +71,12 @@ pub(crate) enum Parsed<'b, 'h> {
 /// Header slots that live on the stack; a head with more gets a larger array from the heap.
 pub(crate) const SLOTS: usize = 24;
 
+/// Those of a short head: a handler that waits keeps them.
+pub(crate) const FEW: usize = 8;
+
+/// A head of up to so many bytes is a short one. Should it have more lines than that, it is parsed twice.
+pub(crate) const SHORT: usize = 256;
+
 pub(crate) const fn refuse(status: StatusCode, why: &'static str) -> Refused {
     Refused { status, why }
 }

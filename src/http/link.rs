@@ -36,7 +36,7 @@ pub(crate) struct Link<'c> {
     /// What goes over the socket is encrypted by this.
     pub(crate) tls: Option<&'c Session>,
     /// Who has announced the client, if somebody has.
-    pub(crate) proxy: Option<SocketAddr>,
+    pub(crate) proxy: Option<&'c SocketAddr>,
     /// The last call that received took all that there was.
     drained: AtomicBool,
     /// How well the client sends, and how well it takes.
@@ -72,7 +72,7 @@ impl<'c> Link<'c> {
     }
 
     /// Behind a proxy that has announced its client.
-    pub(crate) fn by(mut self, proxy: Option<SocketAddr>) -> Link<'c> {
+    pub(crate) fn by(mut self, proxy: Option<&'c SocketAddr>) -> Link<'c> {
         self.proxy = proxy;
         self
     }

@@ -40,6 +40,7 @@ impl Route {
     }
 
     /// Answers by the method.
+    #[inline]
     pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method();
         let handler = match self.find(method) {
@@ -48,10 +49,18 @@ impl Route {
         };
         match handler {
             Some(handler) => handler.call(request),
-            None if *method == Method::OPTIONS => {
-                Response::new(StatusCode::NO_CONTENT).header("Allow", &self.allow)
-            }
-            None => StatusCode::METHOD_NOT_ALLOWED.into_response().header("Allow", &self.allow),
+            None => self.allowed(method),
         }
+    }
+
+    /// Says which methods there are. Not below the frames of handlers.
+    #[cold]
+    #[inline(never)]
+    fn allowed(&self, asked: &Method) -> Response {
+        let response = match *asked == Method::OPTIONS {
+            true => Response::new(StatusCode::NO_CONTENT),
+            false => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        };
+        response.header("Allow", &self.allow)
     }
 }

@@ -239,35 +239,15 @@ impl Router {
         Some((*found.value, Some(found.params)))
     }
 
-    /// Answers without the middleware.
+    /// Answers without the middleware. Inlined, as `Route::call` is: frames of their own would lie below each handler's.
+    #[inline]
     pub(crate) fn dispatch(&self, request: &mut Request<'_>) -> Response {
-        let path = request.path();
-        let before = request.matched.tail;
-        let tail = match &path[before..] {
-            "" => "/",
-            tail => tail,
-        };
-        request.matched.restart();
-        let Some((At { entry, is_tail }, params)) = self.find(tail) else {
+        let Some((target, rest)) = self.locate(request) else {
             return match &self.fallback {
                 Some(handler) => handler.call(request),
-                None if path == "*" => StatusCode::NO_CONTENT.into_response(),
-                None => StatusCode::NOT_FOUND.into_response(),
+                None => nothing_here(request),
             };
         };
-        let Entry { pattern, target, .. } = &self.entries[entry];
-        request.matched.pattern = Some(pattern);
-        // What a mount has left of the path: nothing or a slash, unless the last parameter says otherwise.
-        let mut rest = path.len() - usize::from(path[before..].ends_with('/'));
-        let count = params.as_ref().map_or(0, |params| params.len());
-        for (at, (_, value)) in params.iter().flat_map(|params| params.iter()).enumerate() {
-            let start = before + (value.as_ptr().addr() - tail.as_ptr().addr());
-            if is_tail && at + 1 == count {
-                rest = start - 1;
-            } else {
-                request.matched.push(start..start + value.len());
-            }
-        }
         let handler: &dyn Handler = match target {
             Target::Route(route) => return route.call(request),
             Target::Nested(router) => router,
@@ -279,6 +259,34 @@ impl Router {
         response
     }
 
+    /// What is at the request's path, which then knows its parameters; and what a mount has left of the path. Never
+    /// inlined: the tree's findings must not lie below a handler's frame.
+    #[inline(never)]
+    fn locate(&self, request: &mut Request<'_>) -> Option<(&Target, usize)> {
+        let path = request.path();
+        let before = request.matched.tail;
+        let tail = match &path[before..] {
+            "" => "/",
+            tail => tail,
+        };
+        request.matched.restart();
+        let (At { entry, is_tail }, params) = self.find(tail)?;
+        let Entry { pattern, target, .. } = &self.entries[entry];
+        request.matched.pattern = Some(pattern);
+        // Of the path a mount has nothing left or a slash, unless the last parameter says otherwise.
+        let mut rest = path.len() - usize::from(path[before..].ends_with('/'));
+        let count = params.as_ref().map_or(0, |params| params.len());
+        for (at, (_, value)) in params.iter().flat_map(|params| params.iter()).enumerate() {
+            let start = before + (value.as_ptr().addr() - tail.as_ptr().addr());
+            if is_tail && at + 1 == count {
+                rest = start - 1;
+            } else {
+                request.matched.push(start..start + value.len());
+            }
+        }
+        Some((target, rest))
+    }
+
     /// Sets the handler for paths that no route has. Without one they are a 404.
     pub fn fallback<F, R>(mut self, handler: F) -> Router
     where
@@ -287,6 +295,14 @@ impl Router {
     {
         self.fallback = Some(Box::new(handler));
         self
+    }
+}
+
+#[cold]
+fn nothing_here(request: &Request<'_>) -> Response {
+    match request.path() {
+        "*" => StatusCode::NO_CONTENT.into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

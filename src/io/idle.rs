@@ -61,8 +61,11 @@ impl<D, F: FnOnce(D, io::Result<()>)> Start for Idle<D, F> {
             Woken::TimedOut => Err(Interrupt::TimedOut.into_io()),
             Woken::Cancelled => Err(Interrupt::Cancelled.into_io()),
         };
-        let Idle { d, f, .. } = *self;
-        hub::runtime::run_detached(|| f(d, why));
+        // Taken apart in there, as what is moved to be moved again stays on the stack twice.
+        hub::runtime::run_detached(move || {
+            let Idle { d, f, .. } = *self;
+            f(d, why);
+        });
     }
 }
 

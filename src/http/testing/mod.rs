@@ -113,7 +113,7 @@ impl Client {
             let Service { context, app } = &*service;
             let link = Link::new(&socket, context, Holder::Green);
             // The request asks for the connection to be closed, so there is one turn.
-            drop(turn(context, &**app, &link, peer, None, None));
+            drop(turn(context, &**app, &link, &peer, None, None));
         })?;
         // OK to ignore the error: a handler may answer without reading all of a body.
         let _ = ours.write_all(&request[at_once..]);
