@@ -7,8 +7,8 @@
 /// (`http::Follow::lagging`).
 ///
 /// Whatever is lost is said, by [`RecvError::Lagged`](super::RecvError::Lagged), and in an event stream by an event of type
-/// `lagged` with the data `{"missed":N}` and no id (but not with [`Latest`](Lagging::Latest)). So it is, in streams with all of
-/// them, when a client resumes too late.
+/// `lagged` with the data `{"missed":N}` and no id, where 0 is that nobody knows how many (but not with
+/// [`Latest`](Lagging::Latest)). So it is, in streams with all of them, when a client resumes too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Lagging {

@@ -2,8 +2,8 @@
 //! instance is killed and started again. Each page checks what it gets: every message of its account once and in order.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sward::http::{Event, Request, Router, Server, Sse};
@@ -62,13 +62,17 @@ struct World {
     /// The last number of each account, when it is known.
     ends: Vec<AtomicUsize>,
     over: AtomicBool,
+    /// Nobody waits for the pages any more.
+    gone: AtomicBool,
+    /// What the first saw who saw something wrong.
+    fault: Mutex<Option<String>>,
 }
 
 impl Page {
     /// Until it has everything.
     fn live(mut self, world: &World) {
         loop {
-            if self.connect(world).is_ok() {
+            if self.connect(world).is_ok() || world.gone.load(Ordering::Relaxed) {
                 return;
             }
             // Half of them wait for their instance, the others go to the next one.
@@ -120,18 +124,21 @@ impl Page {
             }
             // What a chunk says of itself is neither of these.
             let text = line.trim_end();
-            assert!(
-                !text.contains("lagged"),
-                "account {}: told of a loss after {:?}",
-                self.account,
-                self.last
-            );
+            if text.contains("lagged") {
+                return world.fault(format!(
+                    "account {}: told of a loss after {:?}",
+                    self.account, self.last
+                ));
+            }
             if let Some(number) = text.strip_prefix("data: ") {
                 data = number.parse::<usize>().ok();
             } else if let (Some(id), Some(number)) = (text.strip_prefix("id: "), data) {
-                if let Some((before, last)) = &self.last {
-                    let account = self.account;
-                    assert_eq!(number, last + 1, "account {account}: {id} came after {before}");
+                if let Some((before, last)) = &self.last
+                    && number != last + 1
+                {
+                    let which = format!("{last} and {number}, {before} and {id}");
+                    return world
+                        .fault(format!("account {}: one after the other: {which}", self.account));
                 }
                 self.last = Some((id.to_owned(), number));
                 world.received.fetch_add(1, Ordering::Relaxed);
@@ -141,9 +148,24 @@ impl Page {
 }
 
 impl World {
+    /// Its page has seen enough.
+    fn fault(&self, what: String) -> io::Result<()> {
+        self.fault.lock().unwrap().get_or_insert(what);
+        Ok(())
+    }
+
     fn end(&self, account: usize) -> Option<usize> {
         let over = self.over.load(Ordering::Acquire);
         over.then(|| self.ends[account].load(Ordering::Relaxed))
+    }
+}
+
+/// The end of the test, however it comes: pages that wait for their instance wait no more.
+struct End(Arc<World>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -170,6 +192,7 @@ fn storm() {
         ends: (0..ACCOUNTS).map(|_| AtomicUsize::new(0)).collect(),
         ..World::default()
     });
+    let _end = End(world.clone());
     let worker = Redis::builder(&redis.url()).patience(LONG).connect().unwrap();
     let pages: Vec<_> = (0..PAGES)
         .map(|n| {
@@ -215,11 +238,13 @@ fn storm() {
     // One more for each, by which everybody knows that it was all.
     let lasts: Vec<_> =
         world.ends.iter().map(|end| end.fetch_add(1, Ordering::Relaxed) + 1).collect();
+    assert_eq!(*world.fault.lock().unwrap(), None);
     world.over.store(true, Ordering::Release);
     for (account, last) in lasts.into_iter().enumerate() {
         worker.publish(&account.to_string(), last.to_string().into_bytes().into()).unwrap();
     }
     pages.into_iter().for_each(|page| page.join().unwrap());
+    assert_eq!(*world.fault.lock().unwrap(), None);
 
     let (received, resumed) =
         (world.received.load(Ordering::Relaxed), world.resumed.load(Ordering::Relaxed));
