@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use sward::http::{Request, Response, Server as HttpServer, StatusCode};
-use sward::webhook::store::{self, Totals};
+use sward::webhook::store;
 use sward::webhook::{Config, Guard, Keys, Publication, Registration, Schedule, Webhooks};
 
 use crate::battery::random::Random;
-use crate::redis::{Fsync, start, url};
+use crate::redis::{Fsync, loaded, start, url};
 
 #[path = "../child_support/mod.rs"]
 mod child_support;
@@ -63,7 +63,12 @@ fn child_of_kill() {
             sward::thread::spawn(move || publish(&webhooks, &format!("m{round}-{publisher}")));
         }
         say("\nopen", "");
-        sward::thread::sleep(Duration::from_secs(3600));
+        loop {
+            // Not every store may be opened by two processes, so this one says how much is left.
+            sward::thread::sleep(Duration::from_millis(50));
+            let Ok(totals) = webhooks.totals(None) else { continue };
+            say("left", &format!("{} {}", totals.pending + totals.in_flight, totals.dead));
+        }
     });
 }
 
@@ -88,6 +93,9 @@ fn publish(webhooks: &Webhooks, name: &str) {
 struct Heard {
     accepted: BTreeMap<String, Instant>,
     refused: usize,
+    why: Option<String>,
+    /// Deliveries not finished, and those that are dead.
+    left: Option<(u64, u64)>,
     taken: HashMap<(String, String), usize>,
     bodies: HashMap<String, Vec<u8>>,
     differing: usize,
@@ -130,7 +138,7 @@ fn receiver(heard: &Shared) -> String {
 }
 
 /// Starts a child, waits until it delivers, and writes down what it says from then on.
-fn child(round: &str, receiver: &str, store: &str, heard: &Shared) -> Child {
+fn child(round: &str, receiver: &str, store: &str, heard: &Shared) -> Killed {
     let with = format!("{round} {receiver} {store}");
     let mut child = child_support::command("kill::child_of_kill", &with).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -140,7 +148,7 @@ fn child(round: &str, receiver: &str, store: &str, heard: &Shared) -> Child {
         assert!(lines.read_line(&mut line).unwrap() > 0, "the child ended before it delivered");
     }
     let theirs = heard.clone();
-    thread::spawn(move || {
+    let reads = thread::spawn(move || {
         loop {
             line.clear();
             let read = lines.read_line(&mut line);
@@ -151,18 +159,28 @@ fn child(round: &str, receiver: &str, store: &str, heard: &Shared) -> Child {
                 Some(("accepted", id)) => drop(heard.accepted.insert(id.into(), Instant::now())),
                 Some(("refused", why)) => {
                     heard.refused += 1;
-                    println!("refused {why}");
+                    heard.why.get_or_insert(why.into());
+                }
+                Some(("left", numbers)) => {
+                    let (left, dead) = numbers.split_once(' ').unwrap();
+                    heard.left = Some((left.parse().unwrap(), dead.parse().unwrap()));
                 }
                 _ => {}
             }
         }
     });
-    child
+    Killed(child, Some(reads))
 }
 
-fn end(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
+/// Killed as `kill -9` does when dropped, and waited for, with who reads what it says.
+struct Killed(Child, Option<thread::JoinHandle<()>>);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        self.1.take().unwrap().join().unwrap();
+    }
 }
 
 fn kills() -> usize {
@@ -176,24 +194,22 @@ fn pause(random: &mut Random) {
 /// Delivers what is left, and returns which of the accepted messages did not come to both.
 fn drain(receiver: &str, store: &str, heard: &Shared, what: &str, began: Instant) -> Vec<String> {
     let under_load = began.elapsed();
+    heard.lock().unwrap().left = None;
     let child = child("drain", receiver, store, heard);
-    let look = store::open(store).unwrap();
-    let unfinished = |totals: Totals| totals.pending + totals.in_flight;
     let mut last = (u64::MAX, Instant::now());
-    loop {
-        let left = unfinished(look.totals(None).unwrap());
+    let dead = loop {
+        thread::sleep(Duration::from_millis(20));
+        let Some((left, dead)) = heard.lock().unwrap().left else { continue };
         if left == 0 {
-            break;
+            break dead;
         }
         if left < last.0 {
             last = (left, Instant::now());
         }
-        let still = last.1.elapsed() < Duration::from_secs(60);
+        let still = last.1.elapsed() < Duration::from_secs(90);
         assert!(still, "{left} deliveries are not delivered");
-        thread::sleep(Duration::from_millis(50));
-    }
-    end(child);
-    let totals = look.totals(None).unwrap();
+    };
+    drop(child);
     let heard = heard.lock().unwrap();
     let came = |id: &String| {
         PATHS.iter().all(|path| heard.taken.contains_key(&((*path).into(), id.clone())))
@@ -201,16 +217,17 @@ fn drain(receiver: &str, store: &str, heard: &Shared, what: &str, began: Instant
     let lost: Vec<_> = heard.accepted.keys().filter(|id| !came(id)).cloned().collect();
     let twice = heard.taken.values().filter(|times| **times > 1).count();
     println!(
-        "{what}: {} accepted in {under_load:?} ({} refused), {} taken, {twice} more than once, {} dead, {} lost; all over after {:?}",
+        "{what}: {} accepted in {under_load:?} ({} refused, {:?}), {} taken, {twice} more than once, {} dead, {} lost; all over after {:?}",
         heard.accepted.len(),
         heard.refused,
+        heard.why,
         heard.taken.len(),
-        totals.dead,
+        dead,
         lost.len(),
         began.elapsed(),
     );
     assert_eq!(heard.differing, 0, "two messages have one id");
-    assert_eq!(totals.dead, 0);
+    assert_eq!(dead, 0);
     assert!(heard.accepted.len() > kills() * 10, "too few were accepted");
     lost
 }
@@ -222,7 +239,7 @@ fn kill_the_process(store: &str) {
     for round in 0..kills() {
         let child = child(&round.to_string(), &receiver, store, &heard);
         pause(&mut random);
-        end(child);
+        drop(child);
     }
     let what = format!("{} kills of the process", kills());
     let lost = drain(&receiver, store, &heard, &what, began);
@@ -257,9 +274,10 @@ fn kill_redis(fsync: Fsync) -> (Vec<(String, Instant)>, Vec<Instant>) {
         times.push(Instant::now());
         server.kill();
         assert!(server.begin(), "it does not start again");
+        loaded(&server);
     }
     pause(&mut random);
-    end(child);
+    drop(child);
     let what = format!("{} kills of Redis, appendfsync {fsync:?}", kills());
     let lost = drain(&receiver, &store, &heard, &what, began);
     let heard = heard.lock().unwrap();

@@ -9,6 +9,7 @@
 #[path = "../webhook/battery/mod.rs"]
 mod battery;
 mod kill;
+#[cfg(feature = "mongodb")]
 mod mongodb;
 mod redis;
 mod server;

@@ -1,7 +1,10 @@
 //! The store on Redis.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sward::webhook::store::RedisStore;
 
@@ -29,6 +32,19 @@ fn command(server: &Server, fsync: &str) -> Command {
         .args(["--appendonly", "yes", "--appendfsync", fsync, "--dir"])
         .arg(&server.folder);
     command
+}
+
+/// Waits until it has read its file.
+pub(crate) fn loaded(server: &Server) {
+    let begun = Instant::now();
+    let mut answer = String::new();
+    while answer != "+PONG\r\n" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it says {answer:?}");
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.write_all(b"PING\r\n").unwrap();
+        answer.clear();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+    }
 }
 
 pub(crate) fn url(server: &Server) -> String {
