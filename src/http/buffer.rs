@@ -90,7 +90,7 @@ pub(crate) fn input() -> Vec<u8> {
 pub(crate) fn larger(buffer: Vec<u8>) -> Vec<u8> {
     let mut larger = match buffer.len() {
         ..HEAD => vec![0; HEAD],
-        ..INPUT => input(),
+        HEAD..INPUT => input(),
         len => vec![0; len * 2],
     };
     larger[..buffer.len()].copy_from_slice(&buffer);
