@@ -186,7 +186,7 @@ async function shownEndpoint(endpoint) {
   const { subscriptions } = await api("GET", `/endpoints/${endpoint.id}`);
   const wants = subscriptions.map((row) => `${row.name}:${row.value}`).join(", ") || "nothing";
   const { failures } = endpoint.health;
-  const note = [`wants ${wants}`, failures ? `${failures} failures in a row` : null, endpoint.disabled?.why].filter(Boolean).join(" · ");
+  const note = [`wants ${wants}`, failures ? `${failures} failed in a row` : null, endpoint.disabled?.why].filter(Boolean).join(" · ");
   const secret = make("code");
   const act = (what) => async () => { await api("POST", `/endpoints/${endpoint.id}/${what}`); await refresh(); };
   const active = endpoint.state === "active";
@@ -205,8 +205,11 @@ async function shownEndpoint(endpoint) {
     secret);
 }
 
+const urls = new Map(); // of endpoints, by id
+
 async function refresh() {
   const [{ items }, totals] = await Promise.all([api("GET", "/endpoints"), api("GET", "/stats")]);
+  items.forEach((one) => urls.set(one.id, one.url));
   const shown = await Promise.all(items.reverse().map((one) => shownEndpoint(one).catch(() => null)));
   const rows = shown.filter(Boolean);
   $("endpoints").replaceChildren(...(rows.length ? rows : [make("li", { className: "empty", textContent: "None yet." })]));
@@ -311,8 +314,8 @@ async function enter() {
   const { items } = await api("GET", "/deliveries?limit=50");
   for (const one of items) {
     const row = delivery(one.id);
-    row.url.textContent = one.endpoint;
-    row.note.textContent = `${one.attempts} attempts`;
+    row.url.textContent = urls.get(one.endpoint) ?? one.endpoint;
+    row.note.textContent = `attempt ${one.attempts}`;
     row.state.replaceChildren(tag(one.state));
   }
   watch();
