@@ -13,6 +13,7 @@ mod page;
 #[path = "../tweet_feed_support/mod.rs"]
 mod support;
 mod webdriver;
+mod webhooks;
 
 use serde_json::{Value, json};
 use support::{App, tweet, wait_until};
