@@ -1,15 +1,12 @@
 //! The page of `examples/webhooks` in a browser: five users hear of one job, an endpoint is registered, published to, and
 //! what came back is shown.
 
-#[path = "../support/example.rs"]
-mod example;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::wait_until;
+use crate::support::{example, wait_until};
 use crate::webdriver::Browser;
 
 /// Killed when dropped.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 #[path = "../support/example.rs"]
-mod example;
+pub(crate) mod example;
 
 /// The example's executable, built once.
 pub(crate) fn executable() -> &'static PathBuf {
