@@ -7,16 +7,16 @@ use crate::results::Figure;
 use crate::timeline::Timeline;
 
 /// Told apart by people who do not see all colours, too.
-const COLOURS: [&str; 7] =
+pub(crate) const COLOURS: [&str; 7] =
     ["#009e73", "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#7f7f7f", "#56b4e9"];
 
 const TASK_COLOURS: [&str; 3] = ["#0072b2", "#e69f00", "#d55e00"];
 
 const STYLE: &str = "<style>\
 text{font-family:system-ui,sans-serif;font-size:13px;fill:#222}\
-.title{font-size:17px;font-weight:600}.note{fill:#666}.grid{stroke:#ddd}.axis{stroke:#888}\
+.title{font-size:17px;font-weight:600}.note,.foot{fill:#666}.foot{font-size:11px}.grid{stroke:#ddd}.axis{stroke:#888}\
 .back{fill:#fff}.wait{fill:#00000000}\
-@media(prefers-color-scheme:dark){text{fill:#ddd}.note{fill:#999}.grid{stroke:#333}.back{fill:#16181c}}\
+@media(prefers-color-scheme:dark){text{fill:#ddd}.note,.foot{fill:#999}.grid{stroke:#333}.back{fill:#16181c}}\
 </style>";
 
 /// A line of figures, one for each place on the x axis; none where there is nothing to show.
@@ -33,18 +33,20 @@ pub(crate) struct Lines<'a> {
     /// With its unit, and which way is better.
     pub(crate) y: &'a str,
     pub(crate) x: &'a str,
+    /// Where it was measured.
+    pub(crate) foot: &'a str,
     pub(crate) places: &'a [usize],
     pub(crate) series: &'a [Series],
 }
 
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 420.0;
+pub(crate) const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 436.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 110.0;
 const TOP: f64 = 64.0;
-const BOTTOM: f64 = 58.0;
+const BOTTOM: f64 = 74.0;
 
-fn open(width: f64, height: f64, title: &str, note: &str) -> String {
+pub(crate) fn open(width: f64, height: f64, title: &str, note: &str) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">{STYLE}\
          <title>{0}</title><rect class=\"back\" width=\"{width}\" height=\"{height}\" rx=\"8\"/>",
@@ -55,7 +57,7 @@ fn open(width: f64, height: f64, title: &str, note: &str) -> String {
     svg
 }
 
-fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, what: &str) {
+pub(crate) fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, what: &str) {
     let _ = write!(
         svg,
         "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{}</text>",
@@ -68,7 +70,7 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 /// A round number at or above `most`, and a step that divides it.
-fn scale(most: f64) -> (f64, f64) {
+pub(crate) fn scale(most: f64) -> (f64, f64) {
     if most.is_nan() || most <= 0.0 {
         return (1.0, 0.25);
     }
@@ -121,7 +123,8 @@ pub(crate) fn lines(chart: &Lines<'_>) -> String {
     for (at, place) in chart.places.iter().enumerate() {
         text(&mut svg, x_of(at), HEIGHT - BOTTOM + 18.0, "", "middle", &place.to_string());
     }
-    text(&mut svg, LEFT + width / 2.0, HEIGHT - 14.0, "note", "middle", chart.x);
+    text(&mut svg, LEFT + width / 2.0, HEIGHT - 30.0, "note", "middle", chart.x);
+    text(&mut svg, 20.0, HEIGHT - 10.0, "foot", "start", chart.foot);
     let _ = write!(
         svg,
         "<text class=\"note\" transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
@@ -207,6 +210,8 @@ pub(crate) struct Points<'a> {
     pub(crate) note: &'a str,
     pub(crate) x: &'a str,
     pub(crate) y: &'a str,
+    /// Where it was measured.
+    pub(crate) foot: &'a str,
     pub(crate) points: &'a [(String, f64, f64)],
 }
 
@@ -230,7 +235,8 @@ pub(crate) fn points(chart: &Points<'_>) -> String {
         let value = at as f64 * x_step;
         text(&mut svg, x_of(value), HEIGHT - BOTTOM + 18.0, "", "middle", &short(value));
     }
-    text(&mut svg, LEFT + width / 2.0, HEIGHT - 14.0, "note", "middle", chart.x);
+    text(&mut svg, LEFT + width / 2.0, HEIGHT - 30.0, "note", "middle", chart.x);
+    text(&mut svg, 20.0, HEIGHT - 10.0, "foot", "start", chart.foot);
     let _ = write!(
         svg,
         "<text class=\"note\" transform=\"translate(18 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
@@ -254,12 +260,12 @@ pub(crate) fn points(chart: &Points<'_>) -> String {
 }
 
 /// Timelines one below the other, on one scale.
-pub(crate) fn timelines(title: &str, note: &str, all: &[Timeline]) -> String {
+pub(crate) fn timelines(title: &str, note: &str, foot: &str, all: &[Timeline]) -> String {
     const LANE: f64 = 30.0;
     const GAP: f64 = 66.0;
 
     let lanes: usize = all.iter().map(|timeline| timeline.lanes * tasks_of(timeline)).sum();
-    let height = TOP + lanes as f64 * LANE + all.len() as f64 * GAP + 30.0;
+    let height = TOP + lanes as f64 * LANE + all.len() as f64 * GAP + 48.0;
     let mut svg = open(WIDTH, height, title, note);
     let (right, step) = scale(all.iter().map(|timeline| timeline.total).fold(0.0, f64::max));
     let x_of = |ms: f64| LEFT + (WIDTH - LEFT - 40.0) * ms / right;
@@ -302,8 +308,9 @@ pub(crate) fn timelines(title: &str, note: &str, all: &[Timeline]) -> String {
     }
     for at in 0..=(right / step + 0.001) as usize {
         let ms = at as f64 * step;
-        text(&mut svg, x_of(ms), height - 12.0, "note", "middle", &format!("{ms:.0} ms"));
+        text(&mut svg, x_of(ms), height - 30.0, "note", "middle", &format!("{ms:.0} ms"));
     }
+    text(&mut svg, 20.0, height - 10.0, "foot", "start", foot);
     svg + "</svg>\n"
 }
 
@@ -353,10 +360,12 @@ mod tests {
             note: "",
             y: "y",
             x: "x",
+            foot: "here",
             places: &[1, 2],
             series: &series,
         });
         assert!(svg.contains("a&lt;b") && svg.contains("none: not possible"), "{svg}");
+        assert!(svg.contains(">here<"), "{svg}");
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     }
 }

@@ -159,6 +159,28 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// For the foot of a chart.
+    pub(crate) fn short(&self) -> String {
+        format!(
+            "measured on {} cores of {}, Linux {}, commit {}",
+            self.cores, self.processor, self.kernel, self.commit
+        )
+    }
+
+    /// If others were at work, too.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let load: f64 = self.load.parse().ok()?;
+        let busy = load > self.cores as f64 * 0.75;
+        busy.then(|| {
+            format!(
+                "The machine was busy with something else (load {load} at the start): memory is right all the same, but do not \
+                 trust what is about speed."
+            )
+        })
+    }
+}
+
 fn said_by(program: &str, args: &[&str]) -> String {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let here = if here.is_dir() { here } else { std::path::Path::new(".") };

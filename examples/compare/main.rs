@@ -13,6 +13,7 @@
 #![cfg_attr(not(feature = "peers"), forbid(unsafe_code))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "not library code")]
 
+mod bars;
 mod chart;
 mod drive;
 mod kind;

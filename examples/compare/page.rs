@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::bars::{self, Group};
 use crate::chart::{self, Lines, Points, Series, escape, short};
 use crate::kind::Kind;
 use crate::results::{Cell, Figure, Results};
@@ -58,6 +59,13 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
             Cell::p99,
         ),
     );
+    add(
+        "connection",
+        "Connections that only wait, of three kinds: for their next request, for the next event, for an answer that comes when \
+         there is news. Detached is a subscriber that was handed to its topic, which needs no handler of its own any more."
+            .into(),
+        held(results),
+    );
     let spelled: Vec<_> = results
         .spellings
         .iter()
@@ -74,6 +82,7 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
                 note: "one handler that asks a backend three times, 1,000 requests in it",
                 x: "lines of code of the handler (fewer is better)",
                 y: "kB for each request (lower is better)",
+                foot: &results.machine.short(),
                 points: &spelled,
             })
         }),
@@ -85,6 +94,7 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
             chart::timelines(
                 "Three tasks of 300, 100 and 200 ms",
                 "they arrive together; shorter is better",
+                &results.machine.short(),
                 &results.timelines,
             )
         }),
@@ -130,15 +140,44 @@ fn sweep(
     Some(chart::lines(&Lines {
         title,
         note: &format!(
-            "{}; medians of {} rounds, bars from least to most",
+            "{}; {}{}",
             workload.describe(results.wait_ms),
-            results.rounds
+            results.how().to_lowercase(),
+            if results.rounds > 1 { ", bars from least to most" } else { "" }
         ),
         y,
         x: "connections at the same time (not to scale)",
+        foot: &results.machine.short(),
         places: &places,
         series: &series,
     }))
+}
+
+/// What a connection of each kind costs, at the number of connections that all were measured with.
+fn held(results: &Results) -> Option<String> {
+    let mut groups = Vec::new();
+    for workload in results.workloads().into_iter().filter(|workload| workload.is_held()) {
+        let measured = |cell: &&Cell| cell.connections <= 1000 && cell.whole().is_some();
+        let all = results.of(workload).filter(measured).map(|cell| cell.connections);
+        let Some(most) = all.max() else { continue };
+        let at_most = results.of(workload).filter(|cell| cell.connections == most);
+        let bar = |cell: &Cell| {
+            Some((cell.server.to_string(), cell.server.colour(), scaled(cell.whole()?, 1e-3)))
+        };
+        groups.push(Group {
+            name: format!("{workload}: {}, {most} of them", workload.describe(results.wait_ms)),
+            bars: at_most.filter_map(bar).collect(),
+        });
+    }
+    (!groups.is_empty()).then(|| {
+        bars::bars(
+            "Memory for each connection",
+            "heap and stacks, page tables, and the kernel's stacks for OS threads",
+            "kB for each connection (lower is better)",
+            &results.machine.short(),
+            &groups,
+        )
+    })
 }
 
 const STYLE: &str = "\
@@ -161,10 +200,14 @@ pub(crate) fn html(results: &Results) -> String {
          <title>Green threads compared</title><style>{STYLE}</style>\
          <h1>Green threads compared</h1>\
          <p class=\"soft\">Measured on {}. Each server is a process of its own, its clients are another one on the same machine. \
-         Medians of {} interleaved rounds; differences under 10 % mean nothing.</p><ul>",
+         {}; differences under 10 % mean nothing.</p>",
         escape(&results.machine.line()),
-        results.rounds
+        results.how()
     );
+    if let Some(warning) = results.machine.warning() {
+        let _ = write!(out, "<p><b>{warning}</b></p>");
+    }
+    out.push_str("<ul>");
     for server in results.servers() {
         let _ = write!(out, "<li><b>{server}</b>: {}", escape(&server.describe()));
     }

@@ -169,6 +169,14 @@ impl Results {
         self.cells.iter().filter(move |cell| cell.workload == workload)
     }
 
+    /// What a figure is.
+    pub(crate) fn how(&self) -> String {
+        match self.rounds {
+            1 => "A single round".into(),
+            n => format!("Medians of {n} interleaved rounds"),
+        }
+    }
+
     /// Workloads that have cells, in the order of the run.
     pub(crate) fn workloads(&self) -> Vec<Workload> {
         let mut seen = Vec::new();

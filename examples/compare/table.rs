@@ -50,11 +50,14 @@ pub(crate) fn of(results: &Results) -> String {
     }
     let _ = writeln!(
         out,
-        "\nMedians of {} rounds; in brackets the least and the most. B/conn is what the whole machine gives for a connection:\n\
+        "\n{}; in brackets the least and the most. B/conn is what the whole machine gives for a connection:\n\
          heap and stacks, page tables, and the stacks that the kernel has for OS threads. CPU is the server's own processor\n\
          time. >: some had no answer half a second after the end, and were cut. Differences under 10 % mean nothing.",
-        results.rounds
+        results.how()
     );
+    if let Some(warning) = results.machine.warning() {
+        let _ = writeln!(out, "{warning}");
+    }
     out
 }
 
