@@ -295,10 +295,11 @@ fn a_killed_redis_loses_nothing_that_it_has_written() {
 #[ignore = "needs redis-server"]
 fn a_killed_redis_loses_two_seconds_at_most() {
     let (lost, times) = kill_redis(Fsync::EverySecond);
+    let apart = |a: Instant, b: Instant| a.max(b).duration_since(a.min(b));
     for (id, accepted) in lost {
-        let killed = times.iter().find(|killed| **killed >= accepted).expect("it was killed later");
-        let before = killed.duration_since(accepted);
-        println!("{id} was accepted {before:?} before a kill, and is lost");
-        assert!(before < Duration::from_secs(2));
+        // It may have been killed while we were still reading what the child had said.
+        let from_a_kill = times.iter().map(|killed| apart(*killed, accepted)).min().unwrap();
+        println!("{id} was accepted {from_a_kill:?} from a kill, and is lost");
+        assert!(from_a_kill < Duration::from_secs(2), "{from_a_kill:?}");
     }
 }
