@@ -296,10 +296,9 @@ fn a_killed_redis_loses_nothing_that_it_has_written() {
 fn a_killed_redis_loses_two_seconds_at_most() {
     let (lost, times) = kill_redis(Fsync::EverySecond);
     let apart = |a: Instant, b: Instant| a.max(b).duration_since(a.min(b));
-    for (id, accepted) in lost {
-        // It may have been killed while we were still reading what the child had said.
-        let from_a_kill = times.iter().map(|killed| apart(*killed, accepted)).min().unwrap();
-        println!("{id} was accepted {from_a_kill:?} from a kill, and is lost");
-        assert!(from_a_kill < Duration::from_secs(2), "{from_a_kill:?}");
-    }
+    // It may have been killed while we were still reading what the child had said.
+    let from_a_kill = |accepted| times.iter().map(|killed| apart(*killed, accepted)).min().unwrap();
+    let longest = lost.iter().map(|(_, accepted)| from_a_kill(*accepted)).max();
+    println!("what is lost was accepted {longest:?} from a kill, at most");
+    assert!(longest.is_none_or(|longest| longest < Duration::from_secs(2)), "{longest:?}");
 }
