@@ -176,7 +176,7 @@ fn after_a_rotation_both_secrets_sign_for_a_while() {
             publish(&webhooks, 1);
             eventually("a post", || receiver.count() > before);
             let posted = receiver.heard().pop().unwrap();
-            let verifier = Verifier::new(&[&secret.public_key().unwrap()]).unwrap();
+            let verifier = Verifier::new([&secret.public_key().unwrap()]).unwrap();
             verifier
                 .verify(
                     posted.id(),

@@ -2,8 +2,10 @@
 //! clock is the caller's; nothing here is stored.
 //!
 //! Four things hold an endpoint back, each until a moment that is known, or until one in flight has ended: its limit, its rate, its
-//! breaker, and the pause that it asked for (429, 502, 503, 504). After such a pause it gets one delivery at a time, and one more with
-//! each success, until it is at its limit again: it has said that there were too many.
+//! breaker, and the pause that it asked for (429, 502, 503, 504).
+//!
+//! It begins with one delivery at a time and gets one more with each success, until it is at its limit; a failure takes half of that
+//! away, a pause all but one. So what hangs comes to hold one slot, and what never answered holds no more to begin with.
 
 #![forbid(unsafe_code)]
 
@@ -63,7 +65,7 @@ pub(super) struct Lane {
     /// When it last did something.
     pub(super) used: Instant,
     limit: usize,
-    /// At most so many, since it asked for a pause; never more than `limit`.
+    /// At most so many, by how it has been doing.
     window: usize,
     bucket: Option<Bucket>,
     breaker: Breaker,
@@ -81,7 +83,7 @@ impl Lane {
             failing: false,
             used: now,
             limit: limits.per_endpoint.max(1),
-            window: usize::MAX,
+            window: 1,
             bucket: limits.rate.map(|rate| Bucket::new(rate, now)),
             breaker: Breaker::new(),
             paused_until: None,
@@ -153,13 +155,13 @@ impl Lane {
             Outcome::Nothing => return,
             Outcome::Well => {
                 self.pauses = 0;
-                self.window = self.window.saturating_add(1);
-                if self.window >= self.limit {
-                    self.window = usize::MAX;
-                }
+                self.window = self.window.saturating_add(1).min(self.limit);
                 false
             }
-            Outcome::Failed => true,
+            Outcome::Failed => {
+                self.window = (self.window.min(self.limit) / 2).max(1);
+                true
+            }
             Outcome::Throttled { pause, failed } => {
                 let own = PAUSE.saturating_mul(1 << self.pauses.min(6)).min(LONGEST_PAUSE);
                 let until = now + pause.unwrap_or(own);
@@ -206,8 +208,25 @@ mod tests {
         Limits { per_endpoint: 10, rate: None, breaking: Some(Breaking::default()) }
     }
 
+    /// One that has been doing well.
     fn lane(now: Instant) -> Lane {
-        Lane::new(&limits(), now)
+        let mut lane = Lane::new(&limits(), now);
+        (0..20).for_each(|_| lane.ended(Outcome::Well, &limits(), now));
+        lane
+    }
+
+    #[test]
+    fn it_begins_slowly_and_loses_half_with_each_failure() {
+        let now = Instant::now();
+        let mut lane = Lane::new(&limits(), now);
+        for expected in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10] {
+            assert_eq!(lane.room(500, now), Room::For(expected));
+            lane.ended(Outcome::Well, &limits(), now);
+        }
+        for expected in [5, 2, 1, 1] {
+            lane.ended(Outcome::Failed, &limits(), now);
+            assert_eq!(lane.room(500, now), Room::For(expected));
+        }
     }
 
     const fn throttled(pause: Option<Duration>) -> Outcome {
@@ -268,7 +287,7 @@ mod tests {
     #[test]
     fn its_breaker_lets_one_through_to_see() {
         let (by, mut now) = (Breaking::default(), Instant::now());
-        let mut lane = lane(now);
+        let mut lane = Lane::new(&limits(), now);
         (0..by.requests).for_each(|_| lane.ended(Outcome::Failed, &limits(), now));
         assert_eq!(lane.room(500, now), Room::Later(now + by.pause));
         now += by.pause;
@@ -276,7 +295,7 @@ mod tests {
         lane.in_flight = 1;
         assert_eq!(lane.room(500, now), Room::Full);
         lane.ended(Outcome::Well, &limits(), now);
-        assert_eq!(lane.room(500, now), Room::For(10));
+        assert_eq!(lane.room(500, now), Room::For(2));
     }
 
     #[test]
@@ -301,7 +320,7 @@ mod tests {
     #[test]
     fn only_what_holds_nothing_is_blank() {
         let now = Instant::now();
-        let mut lane = lane(now);
+        let mut lane = Lane::new(&limits(), now);
         assert!(lane.is_blank(&limits(), now));
         lane.in_flight = 1;
         assert!(!lane.is_blank(&limits(), now));

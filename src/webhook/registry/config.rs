@@ -26,7 +26,8 @@ pub struct Config {
     pub client: ClientConfig,
     /// At most so many deliveries at once in this process. 500.
     pub concurrency: usize,
-    /// At most so many of them to one endpoint, unless its settings say otherwise. 10.
+    /// At most so many of them to one endpoint, unless its settings say otherwise. 10. It begins with one, gets one more with each
+    /// success, and loses half with each failure; and it never has more than a quarter of the slots that are free.
     pub per_endpoint: usize,
     /// At most so many attempts to one endpoint in a time, unless its settings say otherwise. None: no limit.
     pub rate: Option<Rate>,

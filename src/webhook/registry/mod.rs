@@ -36,6 +36,32 @@ pub use self::register::Registration;
 ///
 /// Clones are the same registry. Calls wait for the store: they park a green thread and block an OS thread. Nothing is delivered
 /// until somebody calls [`start`](Webhooks::start), in this process or in another one on the same store.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use sward::webhook::store::MemoryStore;
+/// use sward::webhook::{Config, Guard, Keys, Publication, Registration, Webhooks};
+///
+/// sward::run(|| {
+///     // Without `allow_loopback` only public addresses are posted to.
+///     let config = Config { guard: Guard::default().allow_loopback(), ..Config::default() };
+///     let webhooks = Webhooks::new(Arc::new(MemoryStore::new()), config);
+///     let account = || Keys::new().with("account_id", "42");
+///     let here = Registration::new("http://127.0.0.1:9/hook").keys(account());
+///     let (endpoint, new) = webhooks.register(here)?;
+///     assert!(new);
+///     println!("verify with {}", endpoint.keys[0].text);
+///
+///     let dispatcher = webhooks.start();
+///     let paid = Publication::new(account(), [17]).kind("invoice.paid");
+///     assert_eq!(webhooks.publish(paid)?.deliveries, 1);
+///     dispatcher.stop(Duration::from_secs(30));
+///     Ok::<(), sward::webhook::Error>(())
+/// })?;
+/// # Ok::<(), sward::webhook::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Webhooks {
     pub(in crate::webhook) inner: Arc<Inner>,

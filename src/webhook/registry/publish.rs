@@ -135,13 +135,13 @@ impl Webhooks {
         if !accepted.repeated {
             self.inner.metrics.published();
         }
-        self.inner.nudge();
         self.inner.tell("accepted", published, || {
             json!({
                 "message": accepted.id, "type": message.kind, "keys": message.keys,
                 "deliveries": accepted.deliveries, "repeated": accepted.repeated,
             })
         });
+        self.inner.nudge();
         Ok(accepted)
     }
 
