@@ -21,9 +21,9 @@ use crate::receiver::{account, answer, config, ms};
 use crate::sqlite::Folder;
 
 const CHILD: &str = "kill_registry::child_of_kill";
-const PUBLISHERS: usize = 10;
-/// Of each publisher: 500 a second in all.
-const EVERY: Duration = Duration::from_millis(20);
+const PUBLISHERS: usize = 25;
+/// Of each publisher: 500 a second in all, as long as none waits longer than this for its commit.
+const EVERY: Duration = Duration::from_millis(50);
 
 fn registry(path: &str) -> Webhooks {
     let config = Config {
