@@ -1,16 +1,22 @@
 //! What the runtime's primitives cost, beside their peers, in one run: yield, spawn and join, park and unpark,
-//! channel round trips, sleeps.
+//! channel round trips, sleeps; a mutex that many want, time-outs that are set and cancelled, ten million short threads,
+//! echoes over TCP (`micro/`).
 //!
 //! ```text
 //! cargo bench --bench micro                       sward, OS threads and corosensei's bare switch
 //! cargo bench --bench micro --features peers      and may, tokio and its current-thread runtime
 //! cargo bench --bench micro -- yield chan         only these rows
+//! cargo bench --bench micro -- --rounds=3         instead of 9
 //! ```
 //!
 //! Rounds are interleaved (every runtime once per round) and the median is printed with its spread, because the
 //! machine is rarely quiet. Differences under 10 % mean nothing.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "peers run on OS threads")]
 
+#[path = "micro/many.rs"]
+mod many;
+#[path = "micro/shared.rs"]
+mod shared;
 mod support;
 
 use std::hint::black_box;
@@ -30,6 +36,10 @@ fn main() {
     channel(&bench);
     sleeps(&bench);
     sleep_together(&bench);
+    shared::mutex(&bench);
+    shared::timers(&bench);
+    many::short_spawns(&bench);
+    many::tcp_echo(&bench);
 }
 
 /// Nanoseconds per call of `f`, over `n` calls.

@@ -26,11 +26,12 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Reads the names of the wanted rows from the command line, and prints what this runs on.
+    /// Reads the names of the wanted rows and `--rounds=N` from the command line, and prints what this runs on.
     pub(crate) fn from_args(name: &str, rounds: usize) -> Self {
         let only = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+        let given = std::env::args().find_map(|arg| arg.strip_prefix("--rounds=")?.parse().ok());
         println!("{name}: {}", machine());
-        Bench { rounds, only }
+        Bench { rounds: given.unwrap_or(rounds), only }
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {

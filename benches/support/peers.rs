@@ -11,7 +11,7 @@ use super::nanos;
 use super::support::{self, Row};
 
 /// Runs `f` on a may coroutine, on one worker.
-fn on_may<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn on_may<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         may::config().set_workers(1);
@@ -19,7 +19,7 @@ fn on_may<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     spawn_may(f).join().expect("the coroutine does not panic")
 }
 
-fn spawn_may<T: Send + 'static>(
+pub(crate) fn spawn_may<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> may::coroutine::JoinHandle<T> {
     // SAFETY: the closures of this file use no thread-locals across a switch and need little stack.
@@ -27,7 +27,7 @@ fn spawn_may<T: Send + 'static>(
 }
 
 /// Runs `f` on tokio's current-thread runtime.
-fn on_tokio<T>(f: impl Future<Output = T>) -> T {
+pub(crate) fn on_tokio<T>(f: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("tokio can start").block_on(f)
 }
@@ -103,27 +103,31 @@ pub(crate) fn park(n: u64) -> Vec<Row> {
         })
     });
     // tokio has no park; Notify keeps one token as park does.
-    let tokio = Row::new("tokio Notify, current thread", move || {
-        on_tokio(async move {
-            let tokens = Arc::new([tokio::sync::Notify::new(), tokio::sync::Notify::new()]);
-            let theirs = tokens.clone();
-            let other = tokio::spawn(async move {
-                for _ in 0..n {
-                    theirs[0].notified().await;
-                    theirs[1].notify_one();
-                }
-            });
-            let start = Instant::now();
-            for _ in 0..n {
-                tokens[0].notify_one();
-                tokens[1].notified().await;
-            }
-            let result = start.elapsed().as_nanos() as f64 / n as f64;
-            let _ = other.await;
-            result
-        })
+    let tokio = Row::new("tokio Notify, current thread", move || on_tokio(notify(n)));
+    let across = Row::new("tokio Notify, across threads", move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
+        runtime.expect("tokio can start").block_on(notify(n / 20))
     });
-    vec![may, tokio]
+    vec![may, tokio, across]
+}
+
+async fn notify(n: u64) -> f64 {
+    let tokens = Arc::new([tokio::sync::Notify::new(), tokio::sync::Notify::new()]);
+    let theirs = tokens.clone();
+    let other = tokio::spawn(async move {
+        for _ in 0..n {
+            theirs[0].notified().await;
+            theirs[1].notify_one();
+        }
+    });
+    let start = Instant::now();
+    for _ in 0..n {
+        tokens[0].notify_one();
+        tokens[1].notified().await;
+    }
+    let result = start.elapsed().as_nanos() as f64 / n as f64;
+    let _ = other.await;
+    result
 }
 
 pub(crate) fn channel(n: u64) -> Vec<Row> {

@@ -76,6 +76,9 @@ fn main() {
         process::answer_questions();
         return servers::serve(name);
     }
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return help();
+    }
     let settings = Settings::from_args(&args);
     println!("http_peers: {}", support::machine());
     process::pin(CLIENT_CORE);
@@ -85,6 +88,19 @@ fn main() {
     if settings.idle {
         settings.idle();
     }
+}
+
+fn help() {
+    println!(
+        "Measures HTTP servers beside each other: CPU per request by the kernel's account, in interleaved rounds.\n\n\
+         Usage: cargo run --release -- [PLANS] [SERVERS] [FLAGS]      parts of names will do; without any, all\n\n\
+         Plans:\n  {}\n  idle             what {IDLE} idle keep-alive connections hold\n\n\
+         Servers:\n  {}\n  NAME@PROGRAM     that server of another build of this program\n\n\
+         Flags:\n  --quick          about 1 minute instead of 8\n  --rounds N       default 15, quick 3\n  \
+         --help           this text",
+        PLANS.iter().map(|plan| plan.name).collect::<Vec<_>>().join("\n  "),
+        servers::NAMES.join(" ")
+    );
 }
 
 /// A server, and the program that it is part of.
