@@ -6,10 +6,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use sward::sync::Mutex;
 
 /// The kernel's stack for an OS thread, on the machines that we run on. No process is charged for it.
 const KERNEL_STACK: u64 = 16 << 10;

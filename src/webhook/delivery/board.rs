@@ -224,6 +224,8 @@ fn share(lane: &Lane, free: usize, reserve: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::super::lane::Outcome;
     use super::{Board, Endpoint, EndpointId, Instant, Limits};
 
@@ -310,13 +312,13 @@ mod tests {
         let now = Instant::now();
         let (mut board, id) = (board(100, now), EndpointId::random());
         warm(&mut board, &id, now);
-        assert_eq!(board.next(now).ready, [id.clone()]);
+        assert_eq!(board.next(now).ready, slice::from_ref(&id));
         let n = board.begin(&id, now);
         assert_eq!(n, 10);
         // Something is published while the claim is on its way.
-        assert_eq!(board.looking(now), [id.clone()]);
+        assert_eq!(board.looking(now), slice::from_ref(&id));
         board.claimed(&id, n, 3, now);
-        assert_eq!(board.next(now).ready, [id.clone()], "the look did not see it");
+        assert_eq!(board.next(now).ready, slice::from_ref(&id), "the look did not see it");
         let n = board.begin(&id, now);
         assert_eq!(n, 7);
         board.claimed(&id, n, 0, now);
@@ -339,7 +341,7 @@ mod tests {
         for _ in 0..9 {
             board.ended(&id, Outcome::Nothing, now);
         }
-        assert_eq!(board.next(now + pause).ready, [id.clone()]);
+        assert_eq!(board.next(now + pause).ready, slice::from_ref(&id));
         assert_eq!(board.begin(&id, now + pause), 1, "it said that there were too many");
     }
 
@@ -365,7 +367,7 @@ mod tests {
         board.ended(&id, Outcome::Well, now);
         board.tidy(now + 2 * super::IDLE);
         assert_eq!(board.lanes.len(), 1, "it is hungry");
-        assert_eq!(board.next(now).ready, [id.clone()]);
+        assert_eq!(board.next(now).ready, slice::from_ref(&id));
         let n = board.begin(&id, now);
         board.claimed(&id, n, 0, now);
         board.tidy(now);
