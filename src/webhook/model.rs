@@ -142,6 +142,19 @@ pub enum EndpointState {
     },
 }
 
+impl EndpointState {
+    /// Its name, as JSON and stores have it: `active`, `unverified`, `paused`, `disabled`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            EndpointState::Active => "active",
+            EndpointState::Unverified => "unverified",
+            EndpointState::Paused => "paused",
+            EndpointState::Disabled { .. } => "disabled",
+        }
+    }
+}
+
 /// A key to sign with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKey {
@@ -289,6 +302,20 @@ pub enum DeliveryState {
     Dead,
     /// The endpoint was removed before it was delivered.
     Cancelled,
+}
+
+impl DeliveryState {
+    /// Its name, as JSON and stores have it: `pending`, `in_flight`, `delivered`, `dead`, `cancelled`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DeliveryState::Pending => "pending",
+            DeliveryState::InFlight => "in_flight",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::Dead => "dead",
+            DeliveryState::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// One try, and what came back.

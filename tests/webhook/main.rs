@@ -7,6 +7,7 @@
 mod api;
 mod apl;
 mod battery;
+mod calls;
 mod client;
 mod counting;
 mod delivery;

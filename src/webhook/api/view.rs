@@ -32,17 +32,13 @@ pub(super) fn page<T>(
 }
 
 pub(super) fn endpoint(endpoint: &Endpoint) -> Value {
-    let (state, disabled) = match &endpoint.state {
-        EndpointState::Active => ("active", None),
-        EndpointState::Unverified => ("unverified", None),
-        EndpointState::Paused => ("paused", None),
-        EndpointState::Disabled { why, at } => {
-            ("disabled", Some(json!({"why": why, "at": time(*at)})))
-        }
+    let disabled = match &endpoint.state {
+        EndpointState::Disabled { why, at } => Some(json!({"why": why, "at": time(*at)})),
+        _ => None,
     };
     json!({
         "id": endpoint.id, "url": endpoint.url, "created": time(endpoint.created),
-        "state": state, "disabled": disabled, "signed": !endpoint.keys.is_empty(),
+        "state": endpoint.state.as_str(), "disabled": disabled, "signed": !endpoint.keys.is_empty(),
         "settings": settings(&endpoint.settings),
         "health": {
             "failures": endpoint.health.failures,

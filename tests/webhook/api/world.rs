@@ -9,15 +9,11 @@ use serde_json::{Value, json};
 use sward::http::testing::{Client, Reply};
 use sward::http::{Method, Router};
 use sward::webhook::api::{self, Tokens};
-use sward::webhook::store::{
-    Accepted, Change, Claim, Filter, MemoryStore, Next, Result, Store, StoreError, Totals,
-};
-use sward::webhook::{
-    Attempt, Config, Delivery, DeliveryId, Endpoint, EndpointId, Guard, Health, Keys, Message,
-    MessageId, Subscription, Time, Webhooks,
-};
+use sward::webhook::store::{MemoryStore, Store, StoreError};
+use sward::webhook::{Config, Guard, Webhooks};
 
 use super::schema;
+use crate::calls::*;
 
 pub(super) const MANAGE: &str = "manage-1234";
 pub(super) const PUBLISH: &str = "publish-1234";
@@ -201,9 +197,9 @@ pub(super) struct Fails {
 }
 
 macro_rules! failing {
-    ($(fn $name:ident(&self $(, $arg:ident: $of:ty)*) -> $result:ty;)*) => {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         impl Store for Fails {
-            $(fn $name(&self $(, $arg: $of)*) -> $result {
+            $(fn $name(&self, $($arg: $type),*) -> Result<$out> {
                 if self.now.load(Ordering::Relaxed) {
                     return Err(StoreError::new("testing", "secret-host:6379 is down"));
                 }
@@ -213,30 +209,4 @@ macro_rules! failing {
     };
 }
 
-failing! {
-    fn add_endpoint(&self, endpoint: &Endpoint) -> Result<(Endpoint, bool)>;
-    fn endpoint(&self, id: &EndpointId) -> Result<Option<Endpoint>>;
-    fn endpoint_at(&self, url: &str) -> Result<Option<Endpoint>>;
-    fn endpoints(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Endpoint>>;
-    fn change_endpoint(&self, id: &EndpointId, change: &Change) -> Result<bool>;
-    fn remove_endpoint(&self, id: &EndpointId, now: Time) -> Result<bool>;
-    fn subscribe(&self, id: &EndpointId, keys: &Keys, now: Time, expires: Option<Time>) -> Result<()>;
-    fn unsubscribe(&self, id: &EndpointId, keys: &Keys) -> Result<usize>;
-    fn subscriptions(&self, id: &EndpointId) -> Result<Vec<Subscription>>;
-    fn expire(&self, now: Time) -> Result<usize>;
-    fn matching(&self, keys: &Keys, now: Time) -> Result<Vec<Endpoint>>;
-    fn publish(&self, message: &Message, extra: &[EndpointId]) -> Result<Accepted>;
-    fn message(&self, id: &MessageId) -> Result<Option<Message>>;
-    fn messages(&self, since: Time, after: Option<&MessageId>, limit: usize) -> Result<Vec<Message>>;
-    fn prune(&self, keys: Time, messages: Time) -> Result<usize>;
-    fn due(&self, now: Time, except: &[EndpointId], limit: usize) -> Result<Vec<EndpointId>>;
-    fn next_due(&self) -> Result<Option<Time>>;
-    fn claim(&self, endpoint: &EndpointId, now: Time, until: Time, limit: usize) -> Result<Vec<Claim>>;
-    fn finish(&self, delivery: &DeliveryId, attempt: Option<&Attempt>, next: Next) -> Result<Option<Health>>;
-    fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>>;
-    fn deliveries(&self, filter: &Filter, after: Option<&DeliveryId>, limit: usize) -> Result<Vec<Delivery>>;
-    fn attempts(&self, id: &DeliveryId) -> Result<Vec<Attempt>>;
-    fn resend(&self, id: &DeliveryId, now: Time) -> Result<bool>;
-    fn recover(&self, endpoint: &EndpointId, since: Time, now: Time) -> Result<usize>;
-    fn totals(&self, endpoint: Option<&EndpointId>) -> Result<Totals>;
-}
+each_call!(failing);

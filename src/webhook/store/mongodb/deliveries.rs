@@ -146,7 +146,7 @@ impl Tables {
                 let mut delivery = or_strange(rows::delivery(&it))?;
                 let seen = doc! {
                     "_id": delivery.id.as_str(), "open": true, "due": millis(delivery.due),
-                    "state": rows::delivery_state(delivery.state),
+                    "state": delivery.state.as_str(),
                 };
                 let set = doc! { "state": "in_flight", "due": millis(until), "by": op };
                 let won = self.deliveries.update_one(seen, doc! { "$set": set }).await?;
@@ -240,7 +240,7 @@ impl Tables {
             filter.insert("m", message.as_str());
         }
         if let Some(state) = wanted.state {
-            filter.insert("state", rows::delivery_state(state));
+            filter.insert("state", state.as_str());
         }
         if let Some(after) = after {
             let Some(last) = self.deliveries.find_one(doc! { "_id": after }).await? else {

@@ -75,7 +75,7 @@ impl Tables {
         }
         if let Some(state) = &change.state {
             set.insert("state", rows::to_json(state));
-            set.insert("is", rows::endpoint_state(state));
+            set.insert("is", state.as_str());
         }
         // An empty update is an error.
         set.insert("id", id);

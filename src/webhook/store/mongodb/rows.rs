@@ -10,9 +10,7 @@ use serde::Deserialize;
 
 use super::link::{Answer, strange};
 use crate::webhook::id::{DeliveryId, EndpointId, MessageId};
-use crate::webhook::model::{
-    Delivery, DeliveryState, Endpoint, EndpointState, Health, Keys, Message, Subscription,
-};
+use crate::webhook::model::{Delivery, Endpoint, Health, Keys, Message, Subscription};
 use crate::webhook::time::Time;
 
 /// No key's name may be one of these: they are fields of the same document.
@@ -71,19 +69,10 @@ pub(super) fn or_strange<T>(read: Option<T>) -> Answer<T> {
     read.ok_or_else(strange)
 }
 
-pub(super) fn endpoint_state(state: &EndpointState) -> &'static str {
-    match state {
-        EndpointState::Active => "active",
-        EndpointState::Unverified => "unverified",
-        EndpointState::Paused => "paused",
-        EndpointState::Disabled { .. } => "disabled",
-    }
-}
-
 pub(super) fn to_endpoint(it: &Endpoint, number: i64) -> Document {
     let mut document = doc! {
         "_id": it.id.as_str(), "n": number, "url": &it.url, "created": millis(it.created),
-        "is": endpoint_state(&it.state), "state": to_json(&it.state), "keys": to_json(&it.keys),
+        "is": it.state.as_str(), "state": to_json(&it.state), "keys": to_json(&it.keys),
         "settings": to_json(&it.settings), "ordered": it.settings.ordered,
         "failures": i64::from(it.health.failures),
     };
@@ -206,16 +195,6 @@ pub(super) fn message(from: &Document) -> Option<Message> {
         content_type: text(from, "type")?.to_owned(),
         idempotency_key: text(from, "idem").map(str::to_owned),
     })
-}
-
-pub(super) fn delivery_state(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Pending => "pending",
-        DeliveryState::InFlight => "in_flight",
-        DeliveryState::Delivered => "delivered",
-        DeliveryState::Dead => "dead",
-        DeliveryState::Cancelled => "cancelled",
-    }
 }
 
 /// A new delivery of a message, as it is kept, to an endpoint with its number.

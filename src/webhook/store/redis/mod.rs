@@ -34,7 +34,7 @@ use self::link::{Args, Link, Script};
 use super::{Accepted, Change, Claim, Filter, Next, Result, Store, Totals};
 use crate::webhook::id::{DeliveryId, EndpointId, MessageId};
 use crate::webhook::model::{
-    Attempt, Delivery, Endpoint, EndpointState, Health, Keys, Message, Subscription,
+    Attempt, Delivery, DeliveryState, Endpoint, EndpointState, Health, Keys, Message, Subscription,
 };
 use crate::webhook::time::Time;
 
@@ -156,7 +156,7 @@ impl Store for RedisStore {
             .arg(&endpoint.url)
             .time(endpoint.created)
             .arg(rows::to_json(&endpoint.state))
-            .arg(rows::endpoint_state(&endpoint.state))
+            .arg(endpoint.state.as_str())
             .arg(rows::to_json(&endpoint.keys))
             .arg(rows::to_json(&endpoint.settings))
             .arg(bit(endpoint.settings.ordered))
@@ -192,7 +192,7 @@ impl Store for RedisStore {
         let args = Args::new()
             .arg(id.as_str())
             .option(change.state.as_ref().map(rows::to_json))
-            .option(change.state.as_ref().map(rows::endpoint_state))
+            .option(change.state.as_ref().map(EndpointState::as_str))
             .maybe_time(ended)
             .option(change.keys.as_ref().map(rows::to_json))
             .option(change.settings.as_ref().map(rows::to_json))
@@ -373,7 +373,7 @@ impl Store for RedisStore {
             let args = Args::new()
                 .option(filter.endpoint.as_ref().map(EndpointId::as_str))
                 .option(filter.message.as_ref().map(MessageId::as_str))
-                .option(filter.state.map(rows::delivery_state))
+                .option(filter.state.map(DeliveryState::as_str))
                 .option(after.as_ref())
                 .option(walked.as_ref())
                 .limit(limit - found.len());

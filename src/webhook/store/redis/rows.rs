@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::Args;
 use crate::webhook::id::{DeliveryId, EndpointId, MessageId};
-use crate::webhook::model::{
-    Delivery, DeliveryState, Endpoint, EndpointState, Health, Keys, Message, Subscription,
-};
+use crate::webhook::model::{Delivery, Endpoint, Health, Keys, Message, Subscription};
 use crate::webhook::time::Time;
 
 pub(super) fn items(value: Value) -> Option<Vec<Value>> {
@@ -146,26 +144,6 @@ pub(super) fn subscription(id: &EndpointId, pair: Value, times: Value) -> Option
 /// Names with values, one text each.
 pub(super) fn pairs(keys: &Keys) -> impl Iterator<Item = String> {
     keys.iter().map(|pair| to_json(&pair))
-}
-
-/// The state's name, for the scripts.
-pub(super) fn endpoint_state(state: &EndpointState) -> &'static str {
-    match state {
-        EndpointState::Active => "active",
-        EndpointState::Unverified => "unverified",
-        EndpointState::Paused => "paused",
-        EndpointState::Disabled { .. } => "disabled",
-    }
-}
-
-pub(super) fn delivery_state(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Pending => "pending",
-        DeliveryState::InFlight => "in_flight",
-        DeliveryState::Delivered => "delivered",
-        DeliveryState::Dead => "dead",
-        DeliveryState::Cancelled => "cancelled",
-    }
 }
 
 impl Args {
