@@ -3,9 +3,9 @@
 
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct App {
     pub(crate) base: String,
     /// The simulator's address, if there is one.
     pub(crate) sim: Option<String>,
+    /// Open as long as it runs: it has more to say, and whoever cannot say it panics.
+    _stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl App {
@@ -45,7 +47,7 @@ impl App {
         let base = base.expect("an address").trim_end_matches('/').to_owned();
         let sim = first.contains("source sim").then(said);
         let sim = sim.map(|line| line.split_whitespace().last().unwrap_or("").to_owned());
-        App { child, base, sim }
+        App { child, base, sim, _stdout: lines }
     }
 
     pub(crate) fn addr(&self) -> &str {
