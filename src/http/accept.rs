@@ -24,7 +24,7 @@ use super::state::{Open, Reachable, Waits};
 use super::tls::{Session, Shaken, Tls, goodbye_now};
 use super::upgrade::Upgrade;
 use crate::blocking::os_thread;
-use crate::io::{Descriptor, end_idle, start_when_readable};
+use crate::io::{Descriptor, end_idle, start_soon, start_when_readable};
 use crate::thread;
 use crate::wait::Monitor;
 
@@ -147,12 +147,24 @@ pub(crate) fn green(listener: &Listener, service: &Arc<Service>) {
     let context = &service.context;
     let _attended = listener.attend();
     while let Some((connection, socket)) = next(listener, service) {
-        connection.wait(socket, Link::after(listener.patience(&context.config)), true);
+        connection.begin(socket, Link::after(listener.patience(&context.config)));
     }
     end_idle(context.state.idle);
 }
 
 impl Connection {
+    /// Its first turn. Most clients ask at once, so that their request is here by the time that they are accepted: it is
+    /// looked for before the connection is registered anywhere, and one that asks once and closes never is. What has more to
+    /// hold than its socket before anything has come, a handshake or an announcement, waits for it first.
+    fn begin(self, socket: Descriptor, deadline: Option<Instant>) {
+        if self.tls.is_some() || self.kept.is_some() {
+            return self.wait(socket, deadline, true);
+        }
+        let group = self.service.context.state.fresh;
+        // OK to ignore the error: as in `wait`.
+        let _ = start_soon(socket, group, move |socket, _| self.turn(socket, deadline, true));
+    }
+
     /// Leaves the connection to its worker until there is something to read, or closes it at
     /// `deadline`, or if that is impossible. It is fresh as long as nothing has come. Never inlined: its frame must not
     /// lie below a handler's.

@@ -118,7 +118,7 @@ impl Hub {
     }
 
     /// Puts something into the queue of what is started next.
-    pub(super) fn start_soon(&self, start: Box<dyn Start>, why: Woken) {
+    pub(crate) fn start_soon(&self, start: Box<dyn Start>, why: Woken) {
         self.starts.borrow_mut().push_back((start, why));
     }
 

@@ -30,17 +30,33 @@ where
     D: Borrow<Descriptor> + 'static,
     F: FnOnce(D, io::Result<()>) + 'static,
 {
-    let Some(hub) = hub::here() else {
-        return Err(io::Error::new(
-            ErrorKind::Unsupported,
-            "only a green thread can leave a descriptor to its worker",
-        ));
-    };
+    let hub = hub::here().ok_or_else(not_green)?;
     let descriptor: &Descriptor = d.borrow();
     descriptor.check_open()?;
     let token = hub.watch_idle(descriptor.as_fd(), descriptor.source)?;
     hub.wait_idle(token, deadline, Box::new(Idle { d, group, f }));
     Ok(())
+}
+
+/// Runs `f` on a fresh green thread of this worker when its turn comes, as [`start_when_readable`] does, but without waiting:
+/// `f` looks itself whether there is something to read, and goes there if not. For who expects that there is.
+///
+/// # Errors
+/// If the caller is not on a green thread; `d` and `f` are dropped.
+pub(crate) fn start_soon<D, F>(d: D, group: usize, f: F) -> io::Result<()>
+where
+    D: Borrow<Descriptor> + 'static,
+    F: FnOnce(D, io::Result<()>) + 'static,
+{
+    let hub = hub::here().ok_or_else(not_green)?;
+    hub.start_soon(Box::new(Idle { d, group, f }), Woken::Ready);
+    Ok(())
+}
+
+#[cold]
+fn not_green() -> io::Error {
+    let why = "only a green thread can leave a descriptor to its worker";
+    io::Error::new(ErrorKind::Unsupported, why)
 }
 
 /// All that is held of what waits without a stack.
