@@ -22,6 +22,7 @@ use super::follow::Following;
 use super::head::{self, Head, Parsed, Refused};
 use super::into_response::IntoResponse;
 use super::link::Link;
+use super::repeat;
 use super::request::Request;
 use super::response::{Producer, Response, Takeover};
 use super::router::Handler;
@@ -394,19 +395,29 @@ impl Turn<'_> {
         let config = &self.context.config;
         // By reference from here on: a head, a body and a response are large, and most of what a small request costs is
         // moving them about.
-        let mut parsed = head::parse(bytes, &mut slots, config);
-        if let Ok(Parsed::Slots) = parsed {
-            if SLOTS < head::SLOTS {
-                return Ok(Step::Slots);
+        let known = repeat::known(bytes, config);
+        let mut parsed;
+        let head = match &known {
+            Some(known) => known.head(),
+            None => {
+                parsed = head::parse(bytes, &mut slots, config);
+                if let Ok(Parsed::Slots) = parsed {
+                    if SLOTS < head::SLOTS {
+                        return Ok(Step::Slots);
+                    }
+                    many = Vec::new();
+                    many.resize_with(config.max_headers, MaybeUninit::uninit);
+                    parsed = head::parse(bytes, &mut many, config);
+                }
+                match &parsed {
+                    Ok(Parsed::Head(head)) => {
+                        repeat::note(&bytes[..head.len], head, config);
+                        head
+                    }
+                    Ok(_) => return Ok(Step::Partial),
+                    Err(refused) => return Err(StepError::Refused(*refused)),
+                }
             }
-            many = Vec::new();
-            many.resize_with(config.max_headers, MaybeUninit::uninit);
-            parsed = head::parse(bytes, &mut many, config);
-        }
-        let head = match &parsed {
-            Ok(Parsed::Head(head)) => head,
-            Ok(_) => return Ok(Step::Partial),
-            Err(refused) => return Err(StepError::Refused(*refused)),
         };
         let ahead = &bytes[head.len..];
         self.link.begin();
@@ -415,15 +426,13 @@ impl Turn<'_> {
         request.set_proxy(self.link.proxy.copied());
 
         let app = self.app;
-        let mut response = Response::new(StatusCode::OK);
-        let handled = panic::catch_unwind(AssertUnwindSafe(|| response = app.call(&mut request)));
-        if let Err(payload) = handled {
+        let mut response = None;
+        let call = AssertUnwindSafe(|| response = Some(app.call(&mut request)));
+        if let Err(payload) = panic::catch_unwind(call) {
             pass_quiet_unwind(payload);
-            response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-            response.close = true;
         }
-        let step =
-            reply(self.context, self.link, &mut self.now, head, &mut request, &mut response)?;
+        let response = response.get_or_insert_with(panicked);
+        let step = reply(self.context, self.link, &mut self.now, head, &mut request, response)?;
         let (ahead, extra) = request.body().remains();
         drop(request);
         match extra {
@@ -491,6 +500,11 @@ impl Turn<'_> {
     }
 }
 
+#[cold]
+fn panicked() -> Response {
+    Response { close: true, ..StatusCode::INTERNAL_SERVER_ERROR.into_response() }
+}
+
 /// Writes the response, or its head if the rest is to come. Never inlined: nothing of this lies below a handler's frame.
 #[inline(never)]
 fn reply(
@@ -502,13 +516,18 @@ fn reply(
     response: &mut Response,
 ) -> io::Result<Step> {
     let body = request.body();
-    body.skip(false);
-    let is_stream = response.body.len().is_none();
+    // As after most requests: there is nothing to skip, now or later.
+    let had_all = body.is_finished();
+    if !had_all {
+        body.skip(false);
+    }
+    let len = response.body.len();
+    let is_stream = len.is_none();
     let takeover = response.take_upgrade();
     let following = response.take_following(link.can_detach());
     let keep_alive = head.keep_alive
         && !response.close
-        && body.can_be_skipped()
+        && (had_all || body.can_be_skipped())
         && following.is_none()
         && !(is_stream && (!head.is_11 || !body.is_done()))
         && !context.state.stopping.load(Ordering::Relaxed);
@@ -518,16 +537,16 @@ fn reply(
     if body.out().capacity() == 0 {
         *body.out() = buffer::output();
     }
-    let is_long = response.body.len().is_some_and(|len| len > COPY as u64);
+    let is_long = len.is_some_and(|len| len > COPY as u64);
     let stream = write_response(body.out(), link, response, exchange, at)?;
     if is_long {
         // Sending it may have taken minutes; the time-out of what follows does not count from before.
         *now = None;
     }
-    if keep_alive {
+    if keep_alive && !had_all {
         body.skip(true);
     }
-    let finished = body.is_finished();
+    let finished = had_all || body.is_finished();
     Ok(match (takeover, stream, following) {
         (Some(takeover), ..) => Step::Upgrade(takeover),
         (None, Some(_), Some(following)) => Step::Follow(following, exchange.is_11),

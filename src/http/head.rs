@@ -35,8 +35,18 @@ pub(crate) struct Head<'b, 'h> {
     pub(crate) keep_alive: bool,
     /// The client waits for a 100 before it sends the body.
     pub(crate) expects_continue: bool,
+    /// It has credentials in it.
+    pub(crate) is_private: bool,
     /// Bytes of the head, blank line included.
     pub(crate) len: usize,
+}
+
+impl<'b> Head<'b, '_> {
+    /// The same with other header lines.
+    #[inline]
+    pub(crate) fn with_headers<'h>(&self, headers: &'h [Header<'b>]) -> Head<'b, 'h> {
+        Head { method: self.method.clone(), headers, ..*self }
+    }
 }
 
 /// How a request body is delimited (RFC 9112, 6.3: a request never ends by closing).
@@ -136,6 +146,7 @@ pub(crate) fn parse<'b, 'h>(
         framing: fields.framing(is_11)?,
         keep_alive: if is_11 { !fields.close } else { fields.keep_alive && !fields.close },
         expects_continue: is_11 && fields.expects_continue,
+        is_private: fields.is_private,
         len,
     }))
 }
@@ -152,6 +163,7 @@ struct Fields<'b> {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    is_private: bool,
 }
 
 impl<'b> Fields<'b> {
@@ -174,6 +186,7 @@ impl<'b> Fields<'b> {
                     }
                     fields.expects_continue = true;
                 }
+                6 if is(name, "Cookie") => fields.is_private = true,
                 10 if is(name, "Connection") => {
                     if value == b"keep-alive" {
                         fields.keep_alive = true;
@@ -185,6 +198,7 @@ impl<'b> Fields<'b> {
                         fields.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                     }
                 }
+                13 if is(name, "Authorization") => fields.is_private = true,
                 14 if is(name, "Content-Length") => {
                     let length = content_length(value)?;
                     fields.lengths += 1;
@@ -194,6 +208,7 @@ impl<'b> Fields<'b> {
                     fields.codings += 1;
                     fields.coding = value;
                 }
+                19 if is(name, "Proxy-Authorization") => fields.is_private = true,
                 _ => {}
             }
         }

@@ -99,6 +99,7 @@ mod multipart;
 pub(crate) mod nesting;
 mod pace;
 mod per_address;
+mod repeat;
 mod request;
 mod response;
 mod restart;

@@ -241,7 +241,11 @@ impl Response {
     }
 
     /// Takes out what is to be sent without a thread, if that is possible. If not, a thread sends it.
+    #[inline]
     pub(crate) fn take_following(&mut self, possible: bool) -> Option<Box<Following>> {
+        if !matches!(self.body, Body::Follow(_)) {
+            return None;
+        }
         match std::mem::replace(&mut self.body, Body::Static(b"")) {
             Body::Follow(following) if possible => {
                 let producer = Box::new(|_: &mut BodyWriter<'_>| Ok(()));
