@@ -53,21 +53,16 @@ pub(crate) fn head(
     now: Instant,
 ) {
     out.reserve(192 + response.headers.len());
-    status_line(out, response.status);
-    if let Some(name) = &config.server_name
-        && (response.headers.is_empty() || response.get_header("server").is_none())
-    {
-        out.extend_from_slice(b"Server: ");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\r\n");
+    let is_ok = response.status == StatusCode::OK;
+    if !is_ok {
+        status_line(out, response.status);
     }
-    date::append(out, now);
-    if let Some(content_type) = response.content_type {
-        out.extend_from_slice(b"Content-Type: ");
-        out.extend_from_slice(content_type.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    if may_have_body(response.status) {
+    let name = config
+        .server_name
+        .as_deref()
+        .filter(|_| response.headers.is_empty() || response.get_header("server").is_none());
+    date::append(out, !is_ok, name, response.content_type, now);
+    if is_ok || may_have_body(response.status) {
         match (&response.body, response.body.len()) {
             (_, Some(len)) => content_length(out, len),
             (Body::Stream { .. } | Body::Follow(_), _) if exchange.is_11 => {
@@ -76,7 +71,9 @@ pub(crate) fn head(
             _ => {}
         }
     }
-    out.extend_from_slice(&response.headers);
+    if !response.headers.is_empty() {
+        out.extend_from_slice(&response.headers);
+    }
     match (exchange.keep_alive, exchange.is_11) {
         (true, true) => {}
         (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
@@ -86,10 +83,6 @@ pub(crate) fn head(
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
-    if status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
@@ -97,23 +90,24 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The line as a whole, built from its end and copied at once.
-fn content_length(out: &mut Vec<u8>, mut n: u64) {
-    const NAME: &[u8] = b"Content-Length: ";
-    const END: &[u8] = b"\r\n";
-    let mut line = [0; NAME.len() + 20 + END.len()];
-    let mut at = line.len() - END.len();
-    line[at..].copy_from_slice(END);
-    loop {
-        at -= 1;
-        line[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
+/// No formatting, and for short bodies no call that copies two bytes.
+fn content_length(out: &mut Vec<u8>, n: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    if n < 100 {
+        if n >= 10 {
+            out.push(b'0' + (n / 10) as u8);
         }
+        out.push(b'0' + (n % 10) as u8);
+    } else {
+        let (mut digits, mut at, mut rest) = ([0; 20], 20, n);
+        while rest > 0 {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        out.extend_from_slice(&digits[at..]);
     }
-    line[at - NAME.len()..at].copy_from_slice(NAME);
-    out.extend_from_slice(&line[at - NAME.len()..]);
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -232,11 +232,16 @@ impl Router {
 
     /// What is at a path, and its parameters.
     fn find<'p>(&self, path: &'p str) -> Option<(At, Option<matchit::Params<'_, 'p>>)> {
-        if let Some((_, entry)) = self.plain.iter().find(|(plain, _)| plain == path) {
-            return Some((At { entry: *entry, is_tail: false }, None));
+        if let Some(entry) = self.find_plain(path) {
+            return Some((At { entry, is_tail: false }, None));
         }
         let found = self.tree.at(path).ok()?;
         Some((*found.value, Some(found.params)))
+    }
+
+    #[inline]
+    fn find_plain(&self, path: &str) -> Option<usize> {
+        self.plain.iter().find(|(plain, _)| plain == path).map(|(_, entry)| *entry)
     }
 
     /// Answers without the middleware. Inlined, as `Route::call` is: frames of their own would lie below each handler's.
@@ -265,6 +270,14 @@ impl Router {
     fn locate(&self, request: &mut Request<'_>) -> Option<(&Target, usize)> {
         let path = request.path();
         let before = request.matched.tail;
+        if before == 0
+            && let Some(entry) = self.find_plain(path)
+        {
+            request.matched.restart();
+            let Entry { pattern, target, .. } = &self.entries[entry];
+            request.matched.pattern = Some(pattern);
+            return Some((target, path.len() - usize::from(path.ends_with('/'))));
+        }
         let tail = match &path[before..] {
             "" => "/",
             tail => tail,
