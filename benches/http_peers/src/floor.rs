@@ -4,9 +4,10 @@
 
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind, getsockname,
     listen, recv, send, socket_with, sockopt,
@@ -43,34 +44,52 @@ pub(crate) fn serve() {
         let _ = epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None);
         for event in &events {
             match event.data.u64() {
-                LISTENER => accept_all(&epoll, &listener),
-                number => answer(number as RawFd, &mut buffer, &answers),
+                LISTENER => accept_all(&epoll, &listener, &mut buffer, &answers),
+                number => {
+                    answer(number as RawFd, &mut buffer, &answers);
+                }
             }
         }
     }
 }
 
-fn accept_all(epoll: &OwnedFd, listener: &OwnedFd) {
-    while let Ok(socket) = accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-        let data = EventData::new_u64(socket.as_raw_fd() as u64);
-        epoll::add(epoll, &socket, data, EventFlags::IN | EventFlags::RDHUP | EventFlags::ET)
+/// Who asks at once is answered at once, and not registered if the connection ends with that.
+fn accept_all(epoll: &OwnedFd, listener: &OwnedFd, buffer: &mut [MaybeUninit<u8>], answers: &[u8]) {
+    // A look is cheap; a call that finds nobody makes a socket first.
+    while has_come(listener)
+        && let Ok(socket) = accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+    {
+        // From here on it is the number: `answer` closes it.
+        let number = socket.into_raw_fd();
+        if !answer(number, buffer, answers) {
+            continue;
+        }
+        // SAFETY: `answer` has not closed it.
+        let socket = unsafe { BorrowedFd::borrow_raw(number) };
+        let data = EventData::new_u64(number as u64);
+        epoll::add(epoll, socket, data, EventFlags::IN | EventFlags::RDHUP | EventFlags::ET)
             .expect("added");
-        // The number is in the token: `answer` closes it.
-        std::mem::forget(socket);
     }
 }
 
-fn answer(number: RawFd, buffer: &mut [MaybeUninit<u8>], answers: &[u8]) {
-    // SAFETY: `accept_all` left this number to its token, and it is closed nowhere but below, when there will be no
-    // further event for it.
+fn has_come(listener: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// False if that was the end of the connection.
+fn answer(number: RawFd, buffer: &mut [MaybeUninit<u8>], answers: &[u8]) -> bool {
+    // SAFETY: `accept_all` has left this number to us, and it is closed nowhere but below, when it is not registered or
+    // there will be no further event for it.
     let socket = unsafe { BorrowedFd::borrow_raw(number) };
     let got = match recv(socket.as_fd(), &mut *buffer, RecvFlags::empty()) {
         Ok(((got, _), _)) => &*got,
-        Err(rustix::io::Errno::AGAIN) => return,
+        Err(rustix::io::Errno::AGAIN) => return true,
         Err(_) => &[],
     };
     let Some(end) = got.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
-        return close(number);
+        close(number);
+        return false;
     };
     let requests = got.len() / (end + 4);
     // The header is the last one: `Connection: close`, or `keep-alive`.
@@ -78,9 +97,11 @@ fn answer(number: RawFd, buffer: &mut [MaybeUninit<u8>], answers: &[u8]) {
         // OK to ignore: the client is gone, and so is the connection.
         let _ = send(socket, LAST, SendFlags::NOSIGNAL);
         close(number);
+        false
     } else {
         // OK to ignore: answers this small always fit, or the client is gone.
         let _ = send(socket, &answers[..requests * KEPT.len()], SendFlags::NOSIGNAL);
+        true
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) per_connection: usize,
     /// The last request of a connection says so. If not, the client just closes.
     pub(crate) announced: bool,
+    /// No two requests are the same: each has a number of its own.
+    pub(crate) numbered: bool,
 }
 
 /// What came of it.
@@ -51,6 +53,7 @@ pub(crate) struct Client {
     epoll: OwnedFd,
     connections: Vec<Connection>,
     made: u64,
+    sent: u64,
 }
 
 impl Client {
@@ -58,9 +61,11 @@ impl Client {
     pub(crate) fn new(plan: Plan, addr: SocketAddr) -> Client {
         let request = |last: bool| {
             let connection = if last && plan.announced { "close" } else { "keep-alive" };
+            let number =
+                if plan.numbered { format!("{NUMBER}00000000\r\n") } else { String::new() };
             format!(
                 "GET {} HTTP/1.1\r\nHost: {addr}\r\nUser-Agent: sward-bench/1\r\n\
-                 Accept: application/json,text/html;q=0.9,*/*;q=0.8\r\nConnection: {connection}\r\n\r\n",
+                 Accept: application/json,text/html;q=0.9,*/*;q=0.8\r\n{number}Connection: {connection}\r\n\r\n",
                 plan.path
             )
         };
@@ -75,6 +80,7 @@ impl Client {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll"),
             connections: Vec::new(),
             made: 0,
+            sent: 0,
         };
         for at in 0..plan.connections {
             let socket = client.connect(at);
@@ -108,6 +114,10 @@ impl Client {
         let connection = &mut self.connections[at];
         connection.since = now;
         connection.sent += 1;
+        if self.plan.numbered {
+            self.sent += 1;
+            put_number(&mut self.request, self.sent);
+        }
         let last = connection.sent == self.plan.per_connection;
         let (bytes, answer) = if last {
             (&self.last_request, &self.last_answer)
@@ -160,6 +170,18 @@ impl Client {
             }
         }
         outcome
+    }
+}
+
+const NUMBER: &str = "X-Request-Id: ";
+
+/// Writes it into the header that has room for it.
+fn put_number(request: &mut [u8], mut number: u64) {
+    let at = request.windows(NUMBER.len()).position(|bytes| bytes == NUMBER.as_bytes());
+    let from = at.expect("it is there") + NUMBER.len();
+    for digit in request[from..from + 8].iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 

@@ -19,6 +19,9 @@
 //! first. may_minihttp does not look at that header: there the client closes, and what the kernel does for closed
 //! connections in the minute after falls to the client's core. In the `dropped` plans clients just close, and all are equal.
 //!
+//! Every request of a plan is the same, as benchmarks have it, and sward does not parse again what comes again. In the plan
+//! `numbered` no two are the same.
+//!
 //! `floor` serves no HTTP: it makes the system calls that nobody with epoll can do without, and no others (src/floor.rs). How
 //! far a server is above it is what can still be gained.
 //!
@@ -52,11 +55,13 @@ const BASE: Plan = Plan {
     pipelined: 1,
     per_connection: 0,
     announced: true,
+    numbered: false,
 };
 
 const PLANS: &[Plan] = &[
     Plan { name: "plaintext-c64", ..BASE },
     Plan { name: "json-c64", path: "/json", ..BASE },
+    Plan { name: "numbered-c64", numbered: true, ..BASE },
     Plan { name: "plaintext-c256", connections: 256, ..BASE },
     Plan { name: "plaintext-c1000", connections: 1000, ..BASE },
     Plan { name: "json-c1000", path: "/json", connections: 1000, ..BASE },
