@@ -84,7 +84,7 @@ fn a_small_run_has_its_table_its_page_and_its_figures() {
 #[test]
 fn mistakes_end_with_2_and_say_what_to_do() {
     for (args, words) in [
-        (vec!["--servers", "grean"], "unknown server \"grean\": green, detached, threads"),
+        (vec!["--servers", "grean"], "unknown server \"grean\": green, green-loop, threads"),
         (vec!["--fast"], "--help"),
         (vec!["--servers", "axum"], "--features peers"),
     ] {

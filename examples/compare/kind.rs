@@ -7,7 +7,7 @@ use crate::workload::Workload;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Green,
-    Detached,
+    Loop,
     Threads,
     Pool(usize),
     Processes(usize),
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// What is compared if nobody says otherwise.
     pub(crate) fn usual() -> Vec<Kind> {
-        let mut kinds = vec![Kind::Green, Kind::Detached, Kind::Threads, Kind::Pool(64)];
+        let mut kinds = vec![Kind::Green, Kind::Loop, Kind::Threads, Kind::Pool(64)];
         if cfg!(feature = "peers") {
             kinds.extend([Kind::May, Kind::Axum]);
         }
@@ -35,7 +35,7 @@ impl Kind {
         };
         let kind = match (name, n) {
             ("green", None) => Kind::Green,
-            ("detached", None) => Kind::Detached,
+            ("green-loop", None) => Kind::Loop,
             ("threads", None) => Kind::Threads,
             ("pool", n) => Kind::Pool(n.unwrap_or(64)),
             ("processes", n) => Kind::Processes(n.unwrap_or(8)),
@@ -43,7 +43,7 @@ impl Kind {
             ("axum", None) => Kind::Axum,
             _ => {
                 return Err(format!(
-                    "unknown server {text:?}: green, detached, threads, pool:N, processes:N, may or axum"
+                    "unknown server {text:?}: green, green-loop, threads, pool:N, processes:N, may or axum"
                 ));
             }
         };
@@ -60,9 +60,9 @@ impl Kind {
         matches!(self, Kind::May | Kind::Axum)
     }
 
-    /// Whether there is anything to compare: subscribers apart, the detached server is the green one.
+    /// Whether there is anything to compare: subscribers apart, it is the green server.
     pub(crate) fn is_compared_at(self, workload: Workload) -> bool {
-        self != Kind::Detached || matches!(workload, Workload::Sse | Workload::Fanout)
+        self != Kind::Loop || matches!(workload, Workload::Sse | Workload::Fanout)
     }
 
     /// How many connections it serves at a time, if that was decided beforehand.
@@ -77,10 +77,10 @@ impl Kind {
     pub(crate) fn describe(self) -> String {
         match self {
             Kind::Green => {
-                "sward: a green thread per connection with work, plain blocking code".into()
+                "sward: a green thread per connection with work, plain blocking code; subscribers follow a topic".into()
             }
-            Kind::Detached => {
-                "the green server, its subscribers handed to the topic: no stack while they wait"
+            Kind::Loop => {
+                "the green server, each subscriber a loop that receives and sends, with a stack of its own"
                     .into()
             }
             Kind::Threads => "the same program in mode threads: an OS thread per connection".into(),
@@ -102,7 +102,7 @@ impl Kind {
             Kind::May => 3,
             Kind::Axum => 4,
             Kind::Processes(_) => 5,
-            Kind::Detached => 6,
+            Kind::Loop => 6,
         }
     }
 }
@@ -111,7 +111,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Green => f.write_str("green"),
-            Kind::Detached => f.write_str("detached"),
+            Kind::Loop => f.write_str("green-loop"),
             Kind::Threads => f.write_str("threads"),
             Kind::Pool(n) => write!(f, "pool:{n}"),
             Kind::Processes(n) => write!(f, "processes:{n}"),

@@ -13,10 +13,10 @@ memory and speed: the picture of \"async is not faster, it's smarter, and lighte
 Usage: cargo run --release --example compare -- [FLAGS]
 
 What is compared:
-  --servers LIST      green      a green thread per connection with work
-                      detached   the same, and subscribers without a stack
+  --servers LIST      green      a green thread per connection with work; subscribers have none while they wait
+                      green-loop the same, but each subscriber is a loop with a stack of its own
                       threads, pool:N, processes:N; with --features peers also may, axum
-                      [default: green,detached,threads,pool:64; with peers: and may,axum]
+                      [default: green,green-loop,threads,pool:64; with peers: and may,axum]
   --workloads LIST    idle      keep-alive connections after one request (memory)
                       sse       subscribers to a stream of events (memory)
                       longpoll  requests that wait for news (memory)

@@ -62,7 +62,7 @@ pub(crate) fn charts(results: &Results) -> Vec<(String, String, String)> {
     add(
         "connection",
         "Connections that only wait, of three kinds: for their next request, for the next event, for an answer that comes when \
-         there is news. Detached is a subscriber that was handed to its topic, which needs no handler of its own any more."
+         there is news. A green subscriber follows its topic and needs no stack for that; green-loop is one that was written as a loop, which does."
             .into(),
         held(results),
     );

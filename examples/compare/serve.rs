@@ -46,7 +46,7 @@ pub(crate) fn run(role: Role) -> ExitCode {
     machine::raise_open_files();
     machine::pin_to(&role.cores);
     let served = match role.kind {
-        Kind::Green | Kind::Detached => serve(&role, Mode::Green),
+        Kind::Green | Kind::Loop => serve(&role, Mode::Green),
         Kind::Threads => serve(&role, Mode::Threads),
         Kind::Pool(n) => serve(&role, Mode::Pool(n)),
         Kind::Processes(n) => processes(&role, n),
@@ -140,7 +140,7 @@ fn app(news: &Topic, role: &Role) -> Router {
             news.recv().map(|message| message.data).map_err(io::Error::other)
         });
     let news = news.clone();
-    if role.kind == Kind::Detached {
+    if role.kind != Kind::Loop {
         return app.get("/sse", move |_: &mut Request| Sse::follow(&news));
     }
     app.get("/sse", move |_: &mut Request| {
