@@ -92,7 +92,7 @@ impl Options {
         match (&self.connections, self.pace) {
             (Some(given), _) => given.clone(),
             (None, Pace::Full) => SWEEP.to_vec(),
-            (None, Pace::Quick) if workload.is_sweep() => vec![50, 500, 3000],
+            (None, Pace::Quick) if workload.is_sweep() => vec![50, 300, 1000],
             (None, Pace::Usual) if workload.is_sweep() => SWEEP.to_vec(),
             // More would only wait for each other.
             (None, _) if workload == Workload::Cpu => vec![50],

@@ -8,12 +8,11 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use http::StatusCode;
 
-use super::answer::{COPY, write_response};
+use super::answer::{Step, StepError, panicked, reply};
 use super::body::Body;
 use super::buffer;
 use super::config::Config;
@@ -24,7 +23,7 @@ use super::into_response::IntoResponse;
 use super::link::Link;
 use super::repeat;
 use super::request::Request;
-use super::response::{Producer, Response, Takeover};
+use super::response::{Producer, Takeover};
 use super::router::Handler;
 use super::state::State;
 use super::stream::BodyWriter;
@@ -133,27 +132,6 @@ enum After {
     Follow(Box<Following>, bool),
 }
 
-/// What became of one request.
-enum Step {
-    /// Answered; the response is in `out` or sent.
-    Done,
-    /// The head is not complete.
-    Partial,
-    /// It has more lines than there were slots.
-    Slots,
-    /// Answered; nothing follows.
-    Last {
-        /// The client may still be sending.
-        linger: bool,
-    },
-    /// The head is in `out`, the body is to be produced.
-    Stream { producer: Producer, head_first: bool, exchange: Exchange, linger: bool },
-    /// The head of a 101 is in `out`.
-    Upgrade(Takeover),
-    /// The head is in `out`; a topic follows, in chunks or not.
-    Follow(Box<Following>, bool),
-}
-
 struct Turn<'t> {
     context: &'t Context,
     app: &'t dyn Handler,
@@ -191,8 +169,10 @@ impl Turn<'_> {
             },
         }
         loop {
-            let mut stepped = Ok(Step::Slots);
-            if self.end - self.start <= head::SHORT {
+            let mut stepped = self.step_known();
+            if let Ok(Step::Slots) = stepped
+                && self.end - self.start <= head::SHORT
+            {
                 stepped = self.step::<{ head::FEW }>();
             }
             if let Ok(Step::Slots) = stepped {
@@ -385,45 +365,72 @@ impl Turn<'_> {
         if sent.is_ok() { After::Linger } else { After::Close }
     }
 
+    /// Answers a request whose head is known; [`Step::Slots`] if it is not.
+    #[inline(never)]
+    fn step_known(&mut self) -> Result<Step, StepError> {
+        let bytes = &self.input[self.start..self.end];
+        let Some(known) = repeat::known(bytes, &self.context.config) else {
+            return Ok(Step::Slots);
+        };
+        let input = std::mem::take(&mut self.input);
+        let step = self.answer(known.head(), &input);
+        self.take_back(input);
+        step
+    }
+
     /// Parses and answers one request. A handler that waits keeps this frame, so that only what it needs is in it: the
     /// header slots, the request and what becomes of it. Never inlined, so that streams do not carry them along.
     #[inline(never)]
     fn step<const SLOTS: usize>(&mut self) -> Result<Step, StepError> {
+        let input = std::mem::take(&mut self.input);
+        let step = self.read_and_answer::<SLOTS>(&input);
+        self.take_back(input);
+        step
+    }
+
+    /// The end of a step, which may have gone over to another buffer.
+    fn take_back(&mut self, input: Vec<u8>) {
+        if self.input.is_empty() {
+            self.input = input;
+        } else {
+            buffer::give_input(input);
+        }
+    }
+
+    #[inline(always)]
+    fn read_and_answer<const SLOTS: usize>(&mut self, input: &[u8]) -> Result<Step, StepError> {
         let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
         let mut many;
-        let bytes = &self.input[self.start..self.end];
+        let bytes = &input[self.start..self.end];
         let config = &self.context.config;
         // By reference from here on: a head, a body and a response are large, and most of what a small request costs is
         // moving them about.
-        let known = repeat::known(bytes, config);
-        let mut parsed;
-        let head = match &known {
-            Some(known) => known.head(),
-            None => {
-                parsed = head::parse(bytes, &mut slots, config);
-                if let Ok(Parsed::Slots) = parsed {
-                    if SLOTS < head::SLOTS {
-                        return Ok(Step::Slots);
-                    }
-                    many = Vec::new();
-                    many.resize_with(config.max_headers, MaybeUninit::uninit);
-                    parsed = head::parse(bytes, &mut many, config);
-                }
-                match &parsed {
-                    Ok(Parsed::Head(head)) => {
-                        repeat::note(&bytes[..head.len], head, config);
-                        head
-                    }
-                    Ok(_) => return Ok(Step::Partial),
-                    Err(refused) => return Err(StepError::Refused(*refused)),
-                }
+        let mut parsed = head::parse(bytes, &mut slots, config);
+        if let Ok(Parsed::Slots) = parsed {
+            if SLOTS < head::SLOTS {
+                return Ok(Step::Slots);
             }
-        };
-        let ahead = &bytes[head.len..];
+            many = Vec::new();
+            many.resize_with(config.max_headers, MaybeUninit::uninit);
+            parsed = head::parse(bytes, &mut many, config);
+        }
+        match &parsed {
+            Ok(Parsed::Head(head)) => {
+                repeat::note(&bytes[..head.len], head, config);
+                self.answer(head, input)
+            }
+            Ok(_) => Ok(Step::Partial),
+            Err(refused) => Err(StepError::Refused(*refused)),
+        }
+    }
+
+    /// Lets the handler answer the request that begins with `head`.
+    #[inline(always)]
+    fn answer(&mut self, head: &Head<'_, '_>, input: &[u8]) -> Result<Step, StepError> {
+        let ahead = &input[self.start + head.len..self.end];
         self.link.begin();
         let body = Body::new(self.link, &mut self.out, ahead, head.framing, head.expects_continue);
-        let mut request = Request::new(head, body, *self.peer);
-        request.set_proxy(self.link.proxy.copied());
+        let mut request = Request::new(head, body, self.peer);
 
         let app = self.app;
         let mut response = None;
@@ -437,11 +444,7 @@ impl Turn<'_> {
         drop(request);
         match extra {
             None => self.start = self.end - ahead,
-            Some((input, start, end)) => {
-                let before = std::mem::replace(&mut self.input, input);
-                (self.start, self.end) = (start, end);
-                buffer::give_input(before);
-            }
+            Some((input, start, end)) => (self.input, self.start, self.end) = (input, start, end),
         }
         Ok(step)
     }
@@ -500,85 +503,9 @@ impl Turn<'_> {
     }
 }
 
-#[cold]
-fn panicked() -> Response {
-    Response { close: true, ..StatusCode::INTERNAL_SERVER_ERROR.into_response() }
-}
-
-/// Writes the response, or its head if the rest is to come. Never inlined: nothing of this lies below a handler's frame.
-#[inline(never)]
-fn reply(
-    context: &Context,
-    link: &Link<'_>,
-    now: &mut Option<Instant>,
-    head: &Head<'_, '_>,
-    request: &mut Request<'_>,
-    response: &mut Response,
-) -> io::Result<Step> {
-    let body = request.body();
-    // As after most requests: there is nothing to skip, now or later.
-    let had_all = body.is_finished();
-    if !had_all {
-        body.skip(false);
-    }
-    let len = response.body.len();
-    let is_stream = len.is_none();
-    let takeover = response.take_upgrade();
-    let following = response.take_following(link.can_detach());
-    let keep_alive = head.keep_alive
-        && !response.close
-        && (had_all || body.can_be_skipped())
-        && following.is_none()
-        && !(is_stream && (!head.is_11 || !body.is_done()))
-        && !context.state.stopping.load(Ordering::Relaxed);
-    let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
-    let at = *now.get_or_insert_with(Instant::now);
-    // Only now: a handler that waits holds none.
-    if body.out().capacity() == 0 {
-        *body.out() = buffer::output();
-    }
-    let is_long = len.is_some_and(|len| len > COPY as u64);
-    let stream = write_response(body.out(), link, response, exchange, at)?;
-    if is_long {
-        // Sending it may have taken minutes; the time-out of what follows does not count from before.
-        *now = None;
-    }
-    if keep_alive && !had_all {
-        body.skip(true);
-    }
-    let finished = had_all || body.is_finished();
-    Ok(match (takeover, stream, following) {
-        (Some(takeover), ..) => Step::Upgrade(takeover),
-        (None, Some(_), Some(following)) => Step::Follow(following, exchange.is_11),
-        (None, Some((producer, head_first)), None) => {
-            Step::Stream { producer, head_first, exchange, linger: !finished }
-        }
-        (None, None, _) if keep_alive && finished => Step::Done,
-        (None, None, _) => Step::Last { linger: !finished },
-    })
-}
-
 /// Cancellation and elapsed time-outs unwind through handlers; they are not panics of theirs.
 pub(crate) fn pass_quiet_unwind(payload: Box<dyn std::any::Any + Send>) {
     if park::caught(&*payload).is_some() {
         park::pass_on(payload);
-    }
-}
-
-/// Why a request was not answered by its handler.
-enum StepError {
-    Refused(Refused),
-    Io,
-}
-
-impl From<io::Error> for StepError {
-    fn from(_: io::Error) -> StepError {
-        StepError::Io
-    }
-}
-
-impl From<Refused> for StepError {
-    fn from(refused: Refused) -> StepError {
-        StepError::Refused(refused)
     }
 }

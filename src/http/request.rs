@@ -40,9 +40,7 @@ pub struct Request<'r> {
     /// The body.
     body: Body<'r>,
     /// Who asks.
-    peer: SocketAddr,
-    /// Who has announced it.
-    proxy: Option<SocketAddr>,
+    peer: &'r SocketAddr,
     /// The same behind proxies, if middleware found it out.
     client: Option<IpAddr>,
     /// What middleware left for handlers.
@@ -50,13 +48,12 @@ pub struct Request<'r> {
 }
 
 impl<'r> Request<'r> {
-    pub(crate) fn new(head: &'r Head<'r, 'r>, body: Body<'r>, peer: SocketAddr) -> Request<'r> {
+    pub(crate) fn new(head: &'r Head<'r, 'r>, body: Body<'r>, peer: &'r SocketAddr) -> Request<'r> {
         Request {
             head,
             matched: Matched::default(),
             body,
             peer,
-            proxy: None,
             client: None,
             extensions: Extensions::new(),
         }
@@ -84,17 +81,13 @@ impl<'r> Request<'r> {
 
     /// The client's address, or that of the proxy before us, unless that proxy announces its clients.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
-    }
-
-    pub(crate) fn set_proxy(&mut self, proxy: Option<SocketAddr>) {
-        self.proxy = proxy;
+        *self.peer
     }
 
     /// The other end of the connection, if that is a proxy that has announced the client by the PROXY protocol
     /// ([`Listener::proxy_protocol`](super::Listener::proxy_protocol)); [`Request::peer_addr`] is the client's then.
     pub fn proxy_addr(&self) -> Option<SocketAddr> {
-        self.proxy
+        self.body.link().proxy.copied()
     }
 
     /// The client's address: behind proxies what [`TrustedProxies`](super::middleware::TrustedProxies) found, else
