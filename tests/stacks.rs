@@ -63,3 +63,73 @@ fn workers_that_fall_asleep_give_back_what_many_have_used() {
         },
     );
 }
+
+/// How many bytes each of many handlers holds that wait for news. `requests`: what each client sends.
+#[cfg(feature = "http")]
+fn waiting_handlers(requests: fn(usize) -> String) -> usize {
+    use std::io::Write;
+    use sward::http::{Mode, Request, Router, Server};
+    use sward::pubsub::Topic;
+
+    const COUNT: usize = 800;
+    let news = Topic::new(8);
+    let (polled, waiting) = (news.clone(), news.clone());
+    let app = Router::new().get("/poll/{who}", move |_: &mut Request| {
+        let news = polled.subscribe();
+        news.recv().map(|message| message.data).map_err(std::io::Error::other)
+    });
+    let server = Server::bind("127.0.0.1:0").unwrap().mode(Mode::Green);
+    let addr = server.local_addr().unwrap();
+    let stop = server.handle();
+    let client = std::thread::spawn(move || {
+        let mut clients = Vec::with_capacity(2 * COUNT);
+        let mut measured = Vec::new();
+        // The first half warms everything up.
+        for round in 1..=2 {
+            for n in 0..COUNT {
+                let mut client = std::net::TcpStream::connect(addr).unwrap();
+                client.write_all(requests(n).as_bytes()).unwrap();
+                clients.push(client);
+            }
+            let start = Instant::now();
+            while waiting.subscribers() < round * COUNT {
+                assert!(start.elapsed() < Duration::from_secs(20), "they do not all wait");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            measured.push(resident());
+        }
+        waiting.publish(&b"over"[..]);
+        stop.shutdown();
+        (measured[1] - measured[0]) / COUNT
+    });
+    sward::Builder::new().workers(1).run(|| server.serve(app).unwrap());
+    client.join().unwrap()
+}
+
+/// Runs it in a process of its own.
+#[cfg(feature = "http")]
+fn case(name: &str, requests: fn(usize) -> String) {
+    child::case(name, Duration::from_secs(60), move || {
+        let bytes = waiting_handlers(requests);
+        // A page, and what is not stack: 800 bytes. One stack in eight on a second page would be 500 more. Without
+        // optimisation frames are several times as large.
+        let most = if cfg!(debug_assertions) { 20_000 } else { 4096 + 800 + 300 };
+        assert!(bytes <= most, "{bytes} bytes for each handler that waits");
+    });
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_handler_that_waits_holds_one_page_of_stack() {
+    case("a_handler_that_waits_holds_one_page_of_stack", |n| {
+        format!("GET /poll/{n:03} HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n")
+    });
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn and_so_it_does_if_its_request_came_before() {
+    case("and_so_it_does_if_its_request_came_before", |_| {
+        "GET /poll/1 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n".into()
+    });
+}

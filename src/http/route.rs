@@ -67,10 +67,11 @@ const FEW: usize = 4;
 pub(crate) struct Matched {
     /// The route.
     pub(crate) pattern: Option<&'static Pattern>,
-    /// Where the parameters' values stand in the path.
-    few: [(usize, usize); FEW],
+    /// Where the parameters' values stand in the path. Small numbers, as a handler that waits has them on its stack: a path of
+    /// 4 GiB has no parameters.
+    few: [(u32, u32); FEW],
     /// Those that do not fit.
-    more: Vec<(usize, usize)>,
+    more: Vec<(u32, u32)>,
     /// How many there are.
     count: usize,
     /// How many of them belong to the prefixes of the mounts that we are in.
@@ -89,7 +90,8 @@ impl Matched {
     }
 
     pub(crate) fn push(&mut self, value: Range<usize>) {
-        let value = (value.start, value.end);
+        let small = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        let value = (small(value.start), small(value.end));
         match self.few.get_mut(self.count) {
             Some(place) => *place = value,
             None => self.more.push(value),
@@ -116,7 +118,7 @@ impl Matched {
         let unnamed = self.count.saturating_sub(names.len());
         let places = (unnamed..self.count)
             .filter_map(|at| self.few.get(at).or_else(|| self.more.get(at - FEW)));
-        let values = places.filter_map(move |&(start, end)| path.get(start..end));
+        let values = places.filter_map(move |place| part(path, place));
         names[names.len().saturating_sub(self.count)..].iter().map(String::as_str).zip(values)
     }
 
@@ -126,9 +128,12 @@ impl Matched {
         // From the end: a router that was mounted as any other handler does not know the names before its own.
         let from_end = names.iter().rev().position(|known| known == name)?;
         let at = self.count.checked_sub(from_end + 1)?;
-        let &(start, end) = self.few.get(at).or_else(|| self.more.get(at - FEW))?;
-        path.get(start..end)
+        part(path, self.few.get(at).or_else(|| self.more.get(at - FEW))?)
     }
+}
+
+fn part<'p>(path: &'p str, &(start, end): &(u32, u32)) -> Option<&'p str> {
+    path.get(start as usize..end as usize)
 }
 
 #[cfg(test)]
