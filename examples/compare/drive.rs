@@ -34,6 +34,8 @@ pub(crate) struct Role {
     workload: Workload,
     path: String,
     cores: Vec<usize>,
+    /// Each connection has an answer before it counts.
+    knocks: bool,
 }
 
 impl Role {
@@ -42,7 +44,8 @@ impl Role {
         let workload = Workload::parse(&args.next()?).ok()?;
         let path = args.next()?;
         let cores = args.next()?.split(',').filter_map(|core| core.parse().ok()).collect();
-        Some(Role { addr, workload, path, cores })
+        let knocks = args.next()? == "knock";
+        Some(Role { addr, workload, path, cores, knocks })
     }
 }
 
@@ -287,6 +290,10 @@ impl Role {
                 let head = http.head()?;
                 http.forget(head);
             }
+            Workload::Churn => {}
+            // Who is answered has been accepted. Without it thousands are in the queue of a server that accepts slowly, the
+            // kernel drops what does not fit, and the client tries again a second later.
+            _ if self.knocks => http.get(Workload::Idle.path(0).as_str())?,
             _ => {}
         }
         Ok(http)

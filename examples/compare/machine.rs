@@ -31,11 +31,13 @@ pub(crate) struct Sample {
 impl Sample {
     /// Of the process and its children.
     pub(crate) fn take(pid: u32) -> Sample {
-        let mut sample =
-            Sample { kernel_stacks: field("/proc/meminfo", "KernelStack"), ..Sample::default() };
+        let kernel_stacks = field(&meminfo(), "KernelStack");
+        let mut sample = Sample { kernel_stacks, ..Sample::default() };
         for pid in family(pid) {
-            let (status, rollup) =
-                (format!("/proc/{pid}/status"), format!("/proc/{pid}/smaps_rollup"));
+            // Each once: of a process with ten thousand threads they take the kernel a while.
+            let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}"));
+            let status = read("status").unwrap_or_default();
+            let rollup = read("smaps_rollup").unwrap_or_default();
             sample.rss += field(&rollup, "Rss");
             sample.pss += field(&rollup, "Pss");
             sample.anonymous += field(&rollup, "Pss_Anon");
@@ -76,9 +78,12 @@ fn switches(pid: u32) -> u64 {
     tasks.map(|task| of(&format!("{}/status", task.path().display()))).sum()
 }
 
-/// The number behind `name:` in a file of that form, times 1,024: these files count in kB.
-fn field(path: &str, name: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap_or_default();
+fn meminfo() -> String {
+    fs::read_to_string("/proc/meminfo").unwrap_or_default()
+}
+
+/// The number behind `name:` in a text of that form, times 1,024: these files count in kB.
+fn field(text: &str, name: &str) -> u64 {
     let line =
         text.lines().find(|line| line.strip_prefix(name).is_some_and(|l| l.starts_with(':')));
     let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
@@ -137,7 +142,7 @@ impl Machine {
         Machine {
             processor: model.unwrap_or("?").trim_start_matches(['\t', ' ', ':']).to_owned(),
             cores: cores().len(),
-            memory: field("/proc/meminfo", "MemTotal"),
+            memory: field(&meminfo(), "MemTotal"),
             kernel: text("/proc/sys/kernel/osrelease"),
             rustc: said_by("rustc", &["--version"]),
             commit: said_by("git", &["rev-parse", "--short", "HEAD"]),

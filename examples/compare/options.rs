@@ -77,7 +77,7 @@ impl Pace {
     pub(crate) fn limit(self) -> Option<Duration> {
         match self {
             Pace::Quick => Some(Duration::from_secs(15)),
-            Pace::Usual => Some(Duration::from_secs(155)),
+            Pace::Usual => Some(Duration::from_secs(165)),
             Pace::Full => None,
         }
     }

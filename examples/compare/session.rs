@@ -185,6 +185,8 @@ impl Session {
             workload.to_string(),
             workload.path(wait),
             list(ours),
+            // A pool has no thread to answer those with that it does not serve yet.
+            if kind.most().is_none() { "knock" } else { "-" }.into(),
         ];
         let driver = Worker::start(&args)?;
         Ok(Session { server, driver, kind, workload, before })
