@@ -295,7 +295,9 @@ impl Connection {
         (link.tls, link.proxy) = (self.session(), self.proxy());
         let next = turn(context, &**app, &link, &self.peer, None, begun);
         match (&next, link.tls) {
-            (Next::Idle, Some(session)) if session.has_more() => self.answer_more(&link, session),
+            (Next::Idle(_), Some(session)) if session.has_more() => {
+                self.answer_more(&link, session)
+            }
             (Next::Close, _) => {
                 link.goodbye();
                 next
@@ -310,7 +312,7 @@ impl Connection {
         let Service { context, app } = &*self.service;
         loop {
             match turn(context, &**app, link, &self.peer, None, None) {
-                Next::Idle if session.has_more() => {}
+                Next::Idle(_) if session.has_more() => {}
                 next => {
                     if let Next::Close = next {
                         link.goodbye();
@@ -337,8 +339,9 @@ impl Connection {
     ) {
         let config = &self.service.context.config;
         match next {
-            Next::Idle => {
-                let deadline = Link::after(config.keep_alive_timeout);
+            Next::Idle(answered) => {
+                let answered = answered.unwrap_or_else(Instant::now);
+                let deadline = answered.checked_add(config.keep_alive_timeout);
                 self.kept.take_if(|kept| kept.session.is_none() && kept.proxy.is_none());
                 self.wait(socket, deadline, false);
             }
@@ -456,7 +459,7 @@ impl Connection {
                 break;
             }
             match turn(context, &**app, &link, &self.peer, deadline, None) {
-                Next::Idle | Next::Nothing => {}
+                Next::Idle(_) | Next::Nothing => {}
                 Next::Close | Next::Linger | Next::Head(_) | Next::Follow(..) => break,
                 Next::Upgrade(upgrade) => {
                     os.set(Waits::Upgraded);

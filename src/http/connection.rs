@@ -32,8 +32,8 @@ use crate::hub::{park, trim};
 
 /// What is to happen with a connection after its turn.
 pub(crate) enum Next {
-    /// Everything is answered: wait for the next request. No buffer is held.
-    Idle,
+    /// Everything is answered, the last of it at about this time: wait for the next request. No buffer is held.
+    Idle(Option<Instant>),
     /// There was nothing to read ([`Holder::Turn`](super::link::Holder) only): wait on as before.
     Nothing,
     /// A head has begun and its rest is not here yet (`Holder::Turn` only): wait for it, with this.
@@ -86,6 +86,7 @@ pub(crate) fn turn(
         end: 0,
         out: Vec::new(),
         now: None,
+        answered: None,
     };
     let after = turn.run(deadline, begun);
     turn.end(after)
@@ -145,6 +146,8 @@ struct Turn<'t> {
     out: Vec<u8>,
     /// Roughly now: read once per batch of responses.
     now: Option<Instant>,
+    /// The same, of the last batch.
+    answered: Option<Instant>,
 }
 
 impl Turn<'_> {
@@ -220,7 +223,7 @@ impl Turn<'_> {
                     return if sent { After::Follow(following, chunked) } else { After::Close };
                 }
                 Ok(Step::Last { linger }) => {
-                    let sent = self.flush().is_ok();
+                    let sent = self.link.send_last(&self.out).is_ok();
                     return if sent && linger { After::Linger } else { After::Close };
                 }
                 Err(StepError::Refused(refused)) => return self.refuse(refused),
@@ -246,7 +249,7 @@ impl Turn<'_> {
     #[inline(never)]
     fn end(self, after: After) -> Next {
         buffer::give_output(self.out);
-        let (start, end) = (self.start, self.end);
+        let (start, end, answered) = (self.start, self.end, self.answered);
         match after {
             After::Upgrade(takeover) => {
                 let upgrade = Upgrade::new(takeover, self.input, start, end);
@@ -262,7 +265,7 @@ impl Turn<'_> {
         match after {
             After::Upgrade(_) | After::Head(_) => unreachable!("returned above"),
             After::Follow(following, chunked) => Next::Follow(following, chunked),
-            After::Idle => Next::Idle,
+            After::Idle => Next::Idle(answered),
             After::Nothing => Next::Nothing,
             After::Close => Next::Close,
             After::Linger => match self.link.end() {
@@ -349,10 +352,12 @@ impl Turn<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.answered = None;
         if self.out.is_empty() {
-            return Ok(());
+            return Ok(()); // sent on its way, whenever that was
         }
-        let sent = self.link.send(&self.out, self.now.take());
+        self.answered = self.now.take();
+        let sent = self.link.send(&self.out, self.answered);
         self.out.clear();
         sent
     }

@@ -238,6 +238,21 @@ impl<'c> Link<'c> {
     /// The same for what goes over the wire as it is.
     pub(crate) fn send_raw(&self, mut bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
         let mut now = now;
+        if now.is_some() && matches!(self.holder, Holder::Turn) {
+            // As a rule the socket takes it all, and nobody has to know for how long it might be waited for.
+            self.check()?;
+            match sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT) {
+                Ok(n) if n == bytes.len() => {
+                    if let Some((hub, _)) = hub::here_green() {
+                        hub.spend(); // as any operation
+                    }
+                    return Ok(());
+                }
+                Ok(n) => bytes = &bytes[n..],
+                // What is wrong will be said once more.
+                Err(_) => {}
+            }
+        }
         while !bytes.is_empty() {
             let batch = now.is_some();
             let began = now.take().unwrap_or_else(Instant::now);
@@ -261,6 +276,19 @@ impl<'c> Link<'c> {
             let n = self.counted(|at| sys_io::send(self.socket, bytes, SendFlags::MORE, at))?;
             bytes = &bytes[n..];
         }
+        Ok(())
+    }
+
+    /// Sends all of it. The end of the stream, which follows, goes with the last of it in one packet: the client has both at
+    /// once, and neither kernel has the work of two. `shutdown` rather than `close`, as that throws away what is not on its way if
+    /// something was not read.
+    pub(crate) fn send_last(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.tls.is_some() || bytes.is_empty() {
+            return self.send(bytes, None);
+        }
+        self.send_more(bytes)?;
+        // OK to ignore the error: then the client is gone.
+        let _ = sys::socket::shutdown(self.socket.as_fd(), Shutdown::Write);
         Ok(())
     }
 

@@ -95,7 +95,8 @@ fn answer(number: RawFd, buffer: &mut [MaybeUninit<u8>], answers: &[u8]) -> bool
     // The header is the last one: `Connection: close`, or `keep-alive`.
     if got[..end].ends_with(b"close") {
         // OK to ignore: the client is gone, and so is the connection.
-        let _ = send(socket, LAST, SendFlags::NOSIGNAL);
+        // With the end in one packet.
+        let _ = send(socket, LAST, SendFlags::NOSIGNAL | SendFlags::MORE);
         close(number);
         false
     } else {
