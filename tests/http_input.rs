@@ -6,7 +6,7 @@
 mod http_support;
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use http_support::{Running, body_of, get_once, start, status_of};
 use sward::http::{Config, Cookie, Error, Mode, Request, Response, Router};
@@ -180,4 +180,24 @@ fn multipart(mode: Mode) {
     assert_eq!(status_of(&client.rest()), "400");
 }
 
-in_each_mode! { cookies typed multipart short_heads }
+/// A client that says that it closes and then sends more is not read any further, which makes the kernel reset the connection. By
+/// then the answer is on its way.
+fn more_than_was_said(mode: Mode) {
+    let app = Router::new().get("/", |_: &mut Request| {
+        sward::thread::sleep(std::time::Duration::from_millis(60)); // until the rest is here
+        "answered"
+    });
+    let server = serve(mode, app);
+    for rest in [0, 1, 100_000] {
+        let mut client = std::net::TcpStream::connect(server.addr).unwrap();
+        client.write_all(get_once("/").as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        client.write_all(&vec![b'x'; rest]).unwrap();
+        let mut answer = Vec::new();
+        let end = client.read_to_end(&mut answer);
+        assert!(answer.ends_with(b"answered"), "{rest}: {} {end:?}", answer.escape_ascii());
+        assert!(end.is_ok() || rest > 0, "{end:?}");
+    }
+}
+
+in_each_mode! { cookies typed multipart short_heads more_than_was_said }
