@@ -12,7 +12,7 @@ use crate::session::{self, Load, Round, Session};
 use crate::workload::Workload;
 
 /// The shortest time that a cell is measured.
-const LEAST: Duration = Duration::from_millis(100);
+const LEAST: Duration = Duration::from_millis(80);
 
 /// And the longest: more only makes the run longer.
 const MOST: Duration = Duration::from_secs(1);
