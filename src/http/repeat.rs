@@ -5,8 +5,9 @@
 //! so the same bytes under the same limits are the same head. A head that is new costs a comparison, which ends
 //! at its first difference, and a copy.
 //!
-//! Heads with credentials (`Authorization`, `Proxy-Authorization`, `Cookie`) are not remembered: nobody's secrets stay
-//! here, and nobody can find out by the time that an answer takes whether theirs are somebody else's.
+//! Heads with `Authorization`, `Proxy-Authorization` or `Cookie` are not remembered. A secret elsewhere, in a query or a header
+//! of the program's own, may stay until another head comes twice, as it may in any buffer. Whether an answer took the short
+//! way tells only whoever has sent all of the same bytes.
 //!
 //! It is no cache of answers: the handler runs each time.
 
