@@ -52,12 +52,6 @@ impl From<io::Error> for StepError {
     }
 }
 
-impl From<Refused> for StepError {
-    fn from(refused: Refused) -> StepError {
-        StepError::Refused(refused)
-    }
-}
-
 /// Larger bodies are not copied behind their head, but sent from where they are.
 const COPY: usize = 16 << 10;
 

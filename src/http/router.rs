@@ -230,20 +230,6 @@ impl Router {
         }
     }
 
-    /// What is at a path, and its parameters.
-    fn find<'p>(&self, path: &'p str) -> Option<(At, Option<matchit::Params<'_, 'p>>)> {
-        if let Some(entry) = self.find_plain(path) {
-            return Some((At { entry, is_tail: false }, None));
-        }
-        let found = self.tree.at(path).ok()?;
-        Some((*found.value, Some(found.params)))
-    }
-
-    #[inline]
-    fn find_plain(&self, path: &str) -> Option<usize> {
-        self.plain.iter().find(|(plain, _)| plain == path).map(|(_, entry)| *entry)
-    }
-
     /// Answers without the middleware. Inlined, as `Route::call` is: frames of their own would lie below each handler's.
     #[inline]
     pub(crate) fn dispatch(&self, request: &mut Request<'_>) -> Response {
@@ -270,26 +256,23 @@ impl Router {
     fn locate(&self, request: &mut Request<'_>) -> Option<(&Target, usize)> {
         let path = request.path();
         let before = request.matched.tail;
-        if before == 0
-            && let Some(entry) = self.find_plain(path)
-        {
-            request.matched.restart();
-            let Entry { pattern, target, .. } = &self.entries[entry];
-            request.matched.pattern = Some(pattern);
-            return Some((target, path.len() - usize::from(path.ends_with('/'))));
-        }
         let tail = match &path[before..] {
             "" => "/",
             tail => tail,
         };
         request.matched.restart();
-        let (At { entry, is_tail }, params) = self.find(tail)?;
-        let Entry { pattern, target, .. } = &self.entries[entry];
-        request.matched.pattern = Some(pattern);
         // Of the path a mount has nothing left or a slash, unless the last parameter says otherwise.
         let mut rest = path.len() - usize::from(path[before..].ends_with('/'));
-        let count = params.as_ref().map_or(0, |params| params.len());
-        for (at, (_, value)) in params.iter().flat_map(|params| params.iter()).enumerate() {
+        if let Some((_, entry)) = self.plain.iter().find(|(plain, _)| plain == tail) {
+            let Entry { pattern, target, .. } = &self.entries[*entry];
+            request.matched.pattern = Some(pattern);
+            return Some((target, rest));
+        }
+        let matchit::Match { value: &At { entry, is_tail }, params } = self.tree.at(tail).ok()?;
+        let Entry { pattern, target, .. } = &self.entries[entry];
+        request.matched.pattern = Some(pattern);
+        let count = params.len();
+        for (at, (_, value)) in params.iter().enumerate() {
             let start = before + (value.as_ptr().addr() - tail.as_ptr().addr());
             if is_tail && at + 1 == count {
                 rest = start - 1;

@@ -470,10 +470,7 @@ pub(crate) fn accept(
     d: &Descriptor,
     deadline: Option<Instant>,
 ) -> io::Result<(Descriptor, Option<SocketAddrAny>)> {
-    if !d.settings().listener.load(Ordering::Relaxed) {
-        sys::fd::set_nonblocking(d.as_fd(), true)?;
-        d.own_settings().listener.store(true, Ordering::Relaxed);
-    }
+    never_blocks(d)?;
     // Who accepts in a loop comes back when nobody else is there, as a rule. The kernel makes a socket and its file before it
     // finds that out, and then takes them apart: 4 microseconds, a tenth of what a short connection costs in all. A look costs 0.4.
     let mut is_likely = false;
@@ -501,15 +498,21 @@ pub(crate) fn accept_left(d: &Descriptor) -> Option<(Descriptor, Option<SocketAd
     Some((Descriptor::new(fd), addr))
 }
 
+/// Puts a listener into O_NONBLOCK, once.
+fn never_blocks(d: &Descriptor) -> io::Result<()> {
+    if !d.settings().listener.load(Ordering::Relaxed) {
+        sys::fd::set_nonblocking(d.as_fd(), true)?;
+        d.own_settings().listener.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
 /// As [`accept`] without a deadline, for an OS thread that is to be woken when `bell` becomes readable.
 pub(crate) fn accept_or(
     d: &Descriptor,
     bell: BorrowedFd<'_>,
 ) -> io::Result<(Descriptor, Option<SocketAddrAny>)> {
-    if !d.settings().listener.load(Ordering::Relaxed) {
-        sys::fd::set_nonblocking(d.as_fd(), true)?;
-        d.own_settings().listener.store(true, Ordering::Relaxed);
-    }
+    never_blocks(d)?;
     loop {
         d.check_open()?;
         match sys::fd::poll_two(d.as_fd(), bell) {
