@@ -65,11 +65,12 @@ impl Driver {
         self.epoll.arm(fd, token.pack(), read, write)
     }
 
-    /// Whether anything but the bell was ever registered.
+    /// Reports no more of `fd`.
     pub(crate) fn forget(&mut self, fd: BorrowedFd<'_>) {
         self.epoll.delete(fd);
     }
 
+    /// Whether anything but the bell was ever registered.
     pub(crate) fn has_descriptors(&self) -> bool {
         self.registered > 0
     }

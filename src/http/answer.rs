@@ -10,7 +10,6 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::buffer;
-use super::connection::Context;
 use super::encode::{self, Exchange};
 use super::follow::Following;
 use super::head::{Head, Refused};
@@ -18,6 +17,8 @@ use super::into_response::IntoResponse;
 use super::link::Link;
 use super::request::Request;
 use super::response::{Body, Producer, Response, Takeover};
+use super::turn::Context;
+use crate::hub::clock;
 
 /// What became of one request.
 pub(crate) enum Step {
@@ -118,7 +119,7 @@ pub(crate) fn reply(
         && !(is_stream && (!head.is_11 || !body.is_done()))
         && !context.state.stopping.load(Ordering::Relaxed);
     let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
-    let at = *now.get_or_insert_with(Instant::now);
+    let at = *now.get_or_insert_with(clock::about_now);
     // Only now: a handler that waits holds none.
     if body.out().capacity() == 0 {
         *body.out() = buffer::output();

@@ -16,7 +16,6 @@
 #![forbid(unsafe_code)]
 
 use std::any::Any;
-use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -24,11 +23,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::Service;
 use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
+use super::connection::Service;
 use super::follow::{Encode, Following, Piece, event, lagged};
 use super::link::{Holder, LINGER_BYTES, Link};
-use crate::io::{Descriptor, start_when_readable};
+use crate::io::{Descriptor, OnReadable, start_when_readable};
 use crate::pubsub::{Lagging, Message, RecvError, Subscriber};
 use crate::thread::{self, LocalJoinHandle};
 
@@ -79,9 +78,17 @@ enum End {
 /// A member, as what waits without a stack.
 struct Waiting(Rc<Member>);
 
-impl Borrow<Descriptor> for Waiting {
-    fn borrow(&self) -> &Descriptor {
+impl OnReadable for Waiting {
+    fn descriptor(&self) -> &Descriptor {
         &self.0.socket
+    }
+
+    fn group(&self) -> usize {
+        self.0.service.context.state.idle
+    }
+
+    fn on_readable(self: Box<Self>, why: io::Result<()>) {
+        self.0.ready(why);
     }
 }
 
@@ -121,16 +128,15 @@ impl Member {
         if state.is_stopping() {
             self.stopping.set(true);
         } else if self.state.get() != State::Ended {
-            let waiting = Waiting(self.clone());
-            let ready = |Waiting(member): Waiting, why: io::Result<()>| member.ready(why);
-            if start_when_readable(waiting, state.idle, None, ready).is_err() {
+            let waiting = Box::new(Waiting(self.clone()));
+            if start_when_readable(waiting, None).is_err() {
                 self.end(End::Cut);
             }
         }
     }
 
     /// On a fresh green thread: something came, or the server stops.
-    fn ready(self: Rc<Self>, why: io::Result<()>) {
+    fn ready(self: &Rc<Self>, why: io::Result<()>) {
         if self.state.get() == State::Ended {
             return;
         }

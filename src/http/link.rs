@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use super::buffer;
 use super::config::Config;
-use super::connection::Context;
 use super::error::ClientGone;
 use super::pace::Pace;
 use super::state::{Reachable, Waits};
 use super::tls::Session;
+use super::turn::Context;
 use crate::hub;
 use crate::io::{self as sys_io, Descriptor};
 use crate::sys::{self, RecvFlags, SendFlags};
@@ -181,8 +181,19 @@ impl<'c> Link<'c> {
         self.outgoing.reset();
     }
 
+    /// What has come is not all that is needed, and the rest is waited for. Says to the client at once that it has come: by
+    /// Nagle's algorithm many do not send the second part of a request before, and would wait for the kernel's delayed
+    /// acknowledgement, 40 ms (RFC 9293, section 3.7.4 and 3.8.6.3).
+    pub(crate) fn acknowledge(&self) {
+        // OK to ignore the error: it is no TCP, or the client is gone.
+        let _ = sys::socket::set_quick_ack(self.socket.as_fd(), true);
+    }
+
     /// Reads some of a body. `None`: the client took longer than [`Config::body_timeout`], or is too slow in all.
     pub(crate) fn recv_body(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.incoming.is_fresh() {
+            self.acknowledge();
+        }
         let began = Instant::now();
         let patience = self.incoming.patience(self.config, self.config.body_timeout);
         let deadline = began.checked_add(patience);
@@ -286,7 +297,14 @@ impl<'c> Link<'c> {
         if self.tls.is_some() || bytes.is_empty() {
             return self.send(bytes, None);
         }
-        self.send_more(bytes)?;
+        self.check()?;
+        match sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT | SendFlags::MORE)
+        {
+            // As a rule: see `send_raw`.
+            Ok(n) if n == bytes.len() => {}
+            Ok(n) => self.send_more(&bytes[n..])?,
+            Err(_) => self.send_more(bytes)?,
+        }
         // OK to ignore the error: then the client is gone.
         let _ = sys::socket::shutdown(self.socket.as_fd(), Shutdown::Write);
         Ok(())

@@ -332,6 +332,10 @@ impl Listener {
         if self.kind == Kind::Tcp {
             // Accepted sockets inherit it, so it costs no call per connection.
             sys::socket::set_nodelay(self.socket.as_fd(), config.nodelay)?;
+            // And this: most requests come whole and are answered at once, so that the answer acknowledges them. Who has to
+            // wait for more says so (`Link::acknowledge`). What comes before a first request is not waited for like that.
+            let is_plain = !self.announces() && self.speaks().is_none();
+            sys::socket::set_quick_ack(self.socket.as_fd(), !is_plain)?;
         }
         Ok(())
     }

@@ -57,8 +57,8 @@
 
 // Reading order. Bytes only: token, head, target, chunked, event, date, encode. What handlers see: request, body, response,
 // into_response, fields, stream, heartbeat, sse, follow, long_poll, route, methods, router, verbs, middleware, cookie,
-// multipart, typed, error. What moves: link, pace, buffer, connection, answer, per_address, state, announced, announce,
-// socket_file, inherited, listener, accept, stop, restart, server, detached. Beyond HTTP: upgrade, ws. Files:
+// multipart, typed, error. What moves: link, pace, buffer, turn, answer, repeat, per_address, state, announced, announce,
+// socket_file, inherited, listener, connection, detached, held, accept, stop, restart, server. Beyond HTTP: upgrade, ws. Files:
 // accept_encoding, files, file_body, coding. TLS: tls, or no_tls in its place.
 mod accept;
 mod accept_encoding;
@@ -87,6 +87,7 @@ mod follow;
 pub mod fuzzing;
 mod head;
 mod heartbeat;
+mod held;
 mod inherited;
 mod into_response;
 mod link;
@@ -121,6 +122,7 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod token;
+mod turn;
 mod typed;
 mod upgrade;
 mod verbs;

@@ -26,6 +26,11 @@ impl Pace {
         self.moved.store(0, Relaxed);
     }
 
+    /// Nothing was waited for yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.waited.load(Relaxed) == 0 && self.moved.load(Relaxed) == 0
+    }
+
     /// `bytes` came or went after a wait of `waited`.
     pub(crate) fn add(&self, waited: Duration, bytes: usize) {
         // Two halves of one WebSocket may lose each other's share. OK because that is to the client's advantage or tiny.

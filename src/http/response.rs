@@ -1,4 +1,4 @@
-//! What a handler answers: status, headers, body. Only data; `encode.rs` writes it and `connection.rs`
+//! What a handler answers: status, headers, body. Only data; `encode.rs` writes it and `turn.rs`
 //! sends it.
 
 #![forbid(unsafe_code)]

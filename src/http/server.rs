@@ -9,15 +9,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::accept::{self, Pool, Service};
+use super::accept::{self, Pool};
 use super::config::Config;
-use super::connection::Context;
+use super::connection::Service;
 use super::listener::Listener;
 use super::mode::Mode;
 use super::restart::{self, Serving};
 use super::router::Handler;
 use super::state::{Over, State};
 use super::stop::{self, OnSignals};
+use super::turn::Context;
 use crate::blocking::os_thread;
 use crate::net::ToSocketAddrs;
 use crate::signal::{SIGINT, SIGTERM, Signal};

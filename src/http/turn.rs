@@ -1,5 +1,5 @@
 //! The turn of one connection: read what came, answer all of it, and say what comes next. The same code for
-//! green threads and OS threads; who waits between two turns is `accept.rs`'s business.
+//! green threads and OS threads; who waits between two turns is the business of `connection.rs` and `held.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -306,6 +306,7 @@ impl Turn<'_> {
         if deadline.is_none() {
             *deadline = Link::after(config.header_timeout);
         }
+        self.link.acknowledge();
         loop {
             // Nothing is waited for before the client has its answers. What is here already is not waited for.
             if !self.link.may_have_more() && self.flush().is_err() {

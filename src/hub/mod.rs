@@ -370,15 +370,16 @@ impl Hub {
     }
 
     fn sleep(&self) {
-        let last_trim = self.last_trim.get();
-        if last_trim.elapsed() >= TRIM_EVERY {
+        let (now, last_trim) = (clock::about_now(), self.last_trim.get());
+        if now.saturating_duration_since(last_trim) >= TRIM_EVERY {
             let more = self.arena.borrow_mut().trim();
-            self.last_trim.set(if more { last_trim } else { Instant::now() });
+            self.last_trim.set(if more { last_trim } else { now });
         }
         let mut timeout = self.timers.borrow().next().map(clock::until);
         if self.arena.borrow().is_cold() {
             // After a storm there may be nothing that wakes us: its memory must not wait for that.
-            let rest = TRIM_EVERY.saturating_sub(self.last_trim.get().elapsed());
+            let since = now.saturating_duration_since(self.last_trim.get());
+            let rest = TRIM_EVERY.saturating_sub(since);
             timeout = Some(timeout.map_or(rest, |timeout| timeout.min(rest)));
         }
         if timeout == Some(Duration::ZERO) {

@@ -2,7 +2,6 @@
 //! The waiting itself is `hub`'s.
 #![forbid(unsafe_code)]
 
-use std::borrow::Borrow;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -11,45 +10,47 @@ use super::Descriptor;
 use crate::fiber::{Start, Woken};
 use crate::hub::{self, Interrupt};
 
-/// Runs `f` on a fresh green thread of this worker once `d` is readable, and holds no stack until then, only the two
-/// (DESIGN.md D4). `d` is the descriptor, or whatever keeps it. `f` gets `Ok`, or `TimedOut` at the deadline, or ECANCELED when its group is ended ([`end_idle`]) or
-/// the runtime stops.
-///
-/// Readable means: bytes, the end of the stream or an error came. It may also mean nothing (another thread was
-/// quicker): `f` tries to read, and comes back here if there is nothing.
+/// What can wait for its descriptor without a stack. The box that it is in is all that is held meanwhile, and who has to
+/// wait again waits in the same one.
+pub(crate) trait OnReadable: 'static {
+    fn descriptor(&self) -> &Descriptor;
+
+    /// Those of one group can be ended together ([`end_idle`]).
+    fn group(&self) -> usize;
+
+    /// Runs on a green thread. `why` is `Ok` if something can be read, or `TimedOut` at the deadline, or ECANCELED when the group
+    /// is ended or the runtime stops.
+    ///
+    /// Readable means: bytes, the end of the stream or an error came. It may also mean nothing (another thread was
+    /// quicker): this tries to read, and waits again if there is nothing.
+    fn on_readable(self: Box<Self>, why: io::Result<()>);
+}
+
+/// Lets `waiting` run on a green thread of this worker once its descriptor is readable, and holds no stack until then
+/// (DESIGN.md D4).
 ///
 /// # Errors
-/// If the descriptor cannot be watched, or the caller is not on a green thread; `d` and `f` are dropped.
-pub(crate) fn start_when_readable<D, F>(
-    d: D,
-    group: usize,
+/// If the descriptor cannot be watched, or the caller is not on a green thread; `waiting` is dropped.
+pub(crate) fn start_when_readable(
+    waiting: Box<impl OnReadable>,
     deadline: Option<Instant>,
-    f: F,
-) -> io::Result<()>
-where
-    D: Borrow<Descriptor> + 'static,
-    F: FnOnce(D, io::Result<()>) + 'static,
-{
+) -> io::Result<()> {
     let hub = hub::here().ok_or_else(not_green)?;
-    let descriptor: &Descriptor = d.borrow();
+    let descriptor = waiting.descriptor();
     descriptor.check_open()?;
     let token = hub.watch_idle(descriptor.as_fd(), descriptor.source)?;
-    hub.wait_idle(token, deadline, Box::new(Idle { d, group, f }));
+    hub.wait_idle(token, deadline, waiting);
     Ok(())
 }
 
-/// Runs `f` on a fresh green thread of this worker when its turn comes, as [`start_when_readable`] does, but without waiting:
-/// `f` looks itself whether there is something to read, and goes there if not. For who expects that there is.
+/// Lets `waiting` run when its turn comes, as [`start_when_readable`] does, but without waiting: it looks itself whether there is
+/// something to read, and goes there if not. For who expects that there is.
 ///
 /// # Errors
-/// If the caller is not on a green thread; `d` and `f` are dropped.
-pub(crate) fn start_soon<D, F>(d: D, group: usize, f: F) -> io::Result<()>
-where
-    D: Borrow<Descriptor> + 'static,
-    F: FnOnce(D, io::Result<()>) + 'static,
-{
+/// If the caller is not on a green thread; `waiting` is dropped.
+pub(crate) fn start_soon(waiting: Box<impl OnReadable>) -> io::Result<()> {
     let hub = hub::here().ok_or_else(not_green)?;
-    hub.start_soon(Box::new(Idle { d, group, f }), Woken::Ready);
+    hub.start_soon(waiting, Woken::Ready);
     Ok(())
 }
 
@@ -59,16 +60,9 @@ fn not_green() -> io::Error {
     io::Error::new(ErrorKind::Unsupported, why)
 }
 
-/// All that is held of what waits without a stack.
-struct Idle<D, F> {
-    d: D,
-    group: usize,
-    f: F,
-}
-
-impl<D, F: FnOnce(D, io::Result<()>)> Start for Idle<D, F> {
+impl<W: OnReadable> Start for W {
     fn group(&self) -> usize {
-        self.group
+        OnReadable::group(self)
     }
 
     fn start(self: Box<Self>, why: Woken) {
@@ -77,11 +71,7 @@ impl<D, F: FnOnce(D, io::Result<()>)> Start for Idle<D, F> {
             Woken::TimedOut => Err(Interrupt::TimedOut.into_io()),
             Woken::Cancelled => Err(Interrupt::Cancelled.into_io()),
         };
-        // Taken apart in there, as what is moved to be moved again stays on the stack twice.
-        hub::runtime::run_detached(move || {
-            let Idle { d, f, .. } = *self;
-            f(d, why);
-        });
+        hub::runtime::run_detached(move || self.on_readable(why));
     }
 }
 

@@ -25,7 +25,7 @@ use crate::hub::{self, Interrupt};
 use crate::sys::{self, RecvFlags, SendFlags, SocketAddrAny, message};
 
 #[cfg(feature = "http")]
-pub(crate) use idle::{end_idle, start_soon, start_when_readable};
+pub(crate) use idle::{OnReadable, end_idle, start_soon, start_when_readable};
 
 /// An open file that can be waited for. Owns its number.
 #[derive(Debug)]

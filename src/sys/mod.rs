@@ -7,8 +7,9 @@
 //! the patch will) never sees ours. `libc` is used only for what rustix does not offer, none of it interposed.
 //!
 //! Read on: [`lock`] and [`futex`] (waiting of OS threads), [`memory`] (mappings for stacks), [`epoll`] and
-//! [`eventfd`] (readiness and the bell), [`socket`], [`signal`], [`overflow`] (the SIGSEGV report).
+//! [`eventfd`] (readiness and the bell), [`clock`], [`socket`], [`signal`], [`overflow`] (the SIGSEGV report).
 
+pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;

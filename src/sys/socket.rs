@@ -148,6 +148,13 @@ options! {
     multicast_loop_v6, set_multicast_loop_v6: bool = ipv6_multicast_loop, set_ipv6_multicast_loop;
 }
 
+/// TCP_QUICKACK: what comes, or has come, is acknowledged at once, rather than with the answer or 40 ms later. The kernel goes its
+/// own ways after a while.
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "who uses it is a feature"))]
+pub(crate) fn set_quick_ack(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    Ok(sockopt::set_tcp_quickack(fd, on)?)
+}
+
 /// A port in TIME_WAIT may be bound again: what every server wants on Linux.
 pub(crate) fn set_reuse_addr(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_reuseaddr(fd, true)?)

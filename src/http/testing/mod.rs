@@ -29,12 +29,12 @@ use std::sync::Arc;
 use http::Method;
 use serde::Serialize;
 
-use super::accept::Service;
 use super::config::Config;
-use super::connection::{Context, turn};
+use super::connection::Service;
 use super::link::{Holder, Link};
 use super::router::Handler;
 use super::state::State;
+use super::turn::{Context, turn};
 use crate::os::unix::net::UnixStream;
 use crate::thread;
 

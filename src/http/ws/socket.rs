@@ -15,9 +15,9 @@ use super::handshake::{self, Agreed};
 use super::message::{Close, Limits, Message};
 use super::receiving::Incoming;
 use super::sending::{Shared, Terms};
-use crate::http::connection::pass_quiet_unwind;
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
+use crate::http::turn::pass_quiet_unwind;
 use crate::http::upgrade::Upgraded;
 
 /// A WebSocket. See the [module](crate::http::ws) for how one is opened and what happens by itself.
