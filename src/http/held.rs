@@ -92,8 +92,8 @@ impl Held {
     /// What was waited for has not come, and will not be waited for any longer.
     #[cold]
     #[inline(never)]
-    fn nothing_came(self: Box<Self>, why: &io::Error) {
-        let Held { connection, socket, .. } = *self;
+    fn nothing_came(self, why: &io::Error) {
+        let Held { connection, socket, .. } = self;
         if !connection.has_begun() || why.kind() != ErrorKind::TimedOut {
             return connection.goodbye_now(&socket);
         }
@@ -154,8 +154,8 @@ impl Held {
 
     /// What comes after the last turn.
     #[inline(never)]
-    fn end(self: Box<Self>, next: Next) {
-        let Held { connection, socket, .. } = *self;
+    fn end(self, next: Next) {
+        let Held { connection, socket, .. } = self;
         match next {
             Next::Linger => linger(connection, socket),
             Next::Upgrade(upgrade) => connection.leave_http(socket, *upgrade),

@@ -87,7 +87,9 @@ impl Response {
     }
 
     fn ok(content_type: &'static str, body: Body) -> Response {
-        Response { content_type: Some(content_type), body, ..Response::new(StatusCode::OK) }
+        // Not by way of `new`, whose empty body would have to be dropped again.
+        let (status, content_type) = (StatusCode::OK, Some(content_type));
+        Response { status, content_type, headers: Vec::new(), body, close: false }
     }
 
     /// Plain text in UTF-8.
