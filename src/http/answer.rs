@@ -5,9 +5,8 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::buffer;
 use super::encode::{self, Exchange};
@@ -18,7 +17,7 @@ use super::link::Link;
 use super::request::Request;
 use super::response::{Body, Producer, Response, Takeover};
 use super::turn::Context;
-use crate::hub::clock;
+use crate::hub::clock::Moment;
 
 /// What became of one request.
 pub(crate) enum Step {
@@ -62,7 +61,7 @@ fn write_response(
     link: &Link<'_>,
     response: &mut Response,
     exchange: Exchange,
-    now: Instant,
+    now: Moment,
 ) -> io::Result<Option<(Producer, bool)>> {
     encode::head(out, response, exchange, link.config, now);
     if !exchange.sends_body(response.status) {
@@ -97,7 +96,36 @@ pub(crate) fn panicked() -> Response {
 pub(crate) fn reply(
     context: &Context,
     link: &Link<'_>,
-    now: &mut Option<Instant>,
+    now: &mut Option<Moment>,
+    head: &Head<'_, '_>,
+    request: &mut Request<'_>,
+    response: &mut Response,
+) -> io::Result<Step> {
+    let body = request.body();
+    let stays = head.is_11 && head.keep_alive && !context.state.stopping.load(Ordering::Relaxed);
+    if stays
+        && body.is_finished()
+        && head.method != Method::HEAD
+        && let Some(bytes) = response.usual().filter(|bytes| bytes.len() <= COPY)
+    {
+        let at = *now.get_or_insert_with(Moment::about_now);
+        let out = body.out();
+        // Only now: a handler that waits holds none.
+        if out.capacity() == 0 {
+            *out = buffer::output();
+        }
+        encode::usual(out, response.content_type, bytes, link.config, at);
+        return Ok(Step::Done);
+    }
+    reply_in_full(context, link, now, head, request, response)
+}
+
+/// The same for whatever it is.
+#[inline(never)]
+fn reply_in_full(
+    context: &Context,
+    link: &Link<'_>,
+    now: &mut Option<Moment>,
     head: &Head<'_, '_>,
     request: &mut Request<'_>,
     response: &mut Response,
@@ -119,8 +147,7 @@ pub(crate) fn reply(
         && !(is_stream && (!head.is_11 || !body.is_done()))
         && !context.state.stopping.load(Ordering::Relaxed);
     let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
-    let at = *now.get_or_insert_with(clock::about_now);
-    // Only now: a handler that waits holds none.
+    let at = *now.get_or_insert_with(Moment::about_now);
     if body.out().capacity() == 0 {
         *body.out() = buffer::output();
     }

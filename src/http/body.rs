@@ -222,7 +222,7 @@ impl<'r> Body<'r> {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         if !self.out.is_empty() {
-            self.link.send(self.out, None)?;
+            self.link.send(self.out, false)?;
             self.out.clear();
         }
         match self.link.recv_body(buf) {

@@ -7,7 +7,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::announce::Announcing;
 use super::announced::Client;
@@ -18,6 +17,7 @@ use super::state::{Open, Reachable, Waits};
 use super::tls::{Session, Shaken, Tls, goodbye_now};
 use super::turn::{Begun, Context, Next, turn};
 use super::upgrade::Upgrade;
+use crate::hub::clock::Moment;
 use crate::io::Descriptor;
 
 /// A server's handlers with what their connections need.
@@ -148,7 +148,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn open(&mut self, socket: &Descriptor, deadline: &mut Option<Instant>) -> Prepared {
+    pub(crate) fn open(&mut self, socket: &Descriptor, deadline: &mut Moment) -> Prepared {
         if let Some(announcing) = self.kept.as_mut().and_then(|kept| kept.announcing.as_mut()) {
             match announcing.step(socket) {
                 Ok(Some(client)) if self.is_announced(client) => {}
@@ -156,10 +156,11 @@ impl Connection {
                 _ => return Prepared::Gone,
             }
         }
-        match self.shake(socket, *deadline) {
+        match self.shake(socket) {
             None => {}
             Some(Shaken::Done) => {
-                *deadline = Link::after(self.service.context.config.header_timeout);
+                let patience = self.service.context.config.header_timeout;
+                *deadline = Moment::about_now().after(patience);
             }
             Some(Shaken::More) => return Prepared::Waits,
             Some(Shaken::Refused) => return Prepared::Refused,
@@ -208,11 +209,12 @@ impl Connection {
 
     /// Goes on with the handshake, if there is one to make. Never inlined: as above.
     #[inline(never)]
-    fn shake(&mut self, socket: &Descriptor, deadline: Option<Instant>) -> Option<Shaken> {
+    fn shake(&mut self, socket: &Descriptor) -> Option<Shaken> {
         let tls = self.tls.take()?;
         let mut session = self.kept.as_mut().and_then(|kept| kept.session.take());
         let link = Link::new(socket, &self.service.context, Holder::Turn);
-        let shaken = link.shake(&tls, &mut session, deadline);
+        // It does not wait, so it needs no deadline.
+        let shaken = link.shake(&tls, &mut session, None);
         match shaken {
             Shaken::More => self.tls = Some(tls),
             Shaken::Refused => drop(link.end()),

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::hub::clock::Moment;
 
 /// `Date: Sun, 06 Nov 1994 08:49:37 GMT` with its line end.
 #[cfg(test)]
@@ -20,7 +22,7 @@ struct Opening {
     server: Option<String>,
     type_name: Option<&'static str>,
     /// Until when the date holds.
-    until: Option<Instant>,
+    until: Option<Moment>,
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
@@ -37,7 +39,7 @@ pub(crate) fn append(
     bare: bool,
     server: Option<&str>,
     content_type: Option<&'static str>,
-    now: Instant,
+    now: Moment,
 ) {
     CACHE.with_borrow_mut(|opening| {
         if opening.until.is_none_or(|until| now >= until) {
@@ -70,10 +72,10 @@ impl Opening {
     };
 
     #[cold]
-    fn renew(&mut self, server: Option<&str>, content_type: Option<&'static str>, now: Instant) {
+    fn renew(&mut self, server: Option<&str>, content_type: Option<&'static str>, now: Moment) {
         let wall = SystemTime::now();
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
-        self.until = Some(now + Duration::from_nanos(u64::from(1_000_000_000 - into_second)));
+        self.until = Some(now.after(Duration::from_nanos(u64::from(1_000_000_000 - into_second))));
         (self.server, self.type_name) = (server.map(str::to_string), content_type);
         let text = &mut self.text;
         text.clear();
@@ -110,7 +112,7 @@ mod tests {
         server: Option<&str>,
         content_type: Option<&'static str>,
         bare: bool,
-        now: Instant,
+        now: Moment,
     ) -> String {
         let mut out = Vec::new();
         append(&mut out, bare, server, content_type, now);
@@ -126,13 +128,13 @@ mod tests {
                 (Some("text/plain"), "Content-Type: text/plain\r\n"),
                 (None, ""),
             ] {
-                let text = opening(server, name, true, Instant::now());
+                let text = opening(server, name, true, Moment::about_now());
                 let date = text.strip_prefix(server_line).and_then(|it| it.strip_suffix(type_line));
                 let date = date.and_then(|it| it.strip_prefix("Date: ")?.strip_suffix("\r\n"));
                 assert_eq!(date.unwrap().len() + "Date: \r\n".len(), LEN);
                 let parsed = httpdate::parse_http_date(date.unwrap()).unwrap();
                 assert!(SystemTime::now().duration_since(parsed).unwrap() < Duration::from_secs(3));
-                let usual = opening(server, name, false, Instant::now());
+                let usual = opening(server, name, false, Moment::about_now());
                 assert!(usual.starts_with("HTTP/1.1 200 OK\r\n") && usual.ends_with(type_line));
                 assert_eq!(usual.len(), OK.len() + server_line.len() + LEN + type_line.len());
             }
@@ -141,10 +143,10 @@ mod tests {
 
     #[test]
     fn holds_for_its_second() {
-        let now = Instant::now();
+        let now = Moment::about_now();
         opening(None, None, true, now);
-        let left = CACHE.with_borrow(|opening| opening.until.unwrap()) - now;
-        assert!(!left.is_zero() && left <= Duration::from_secs(1));
+        let until = CACHE.with_borrow(|opening| opening.until.unwrap());
+        assert!(until > now && until <= now.after(Duration::from_secs(1)));
         CACHE.set(Opening { text: b"old".to_vec(), until: Some(now), ..Opening::NONE });
         assert!(opening(None, None, false, now).starts_with("HTTP/1.1 200 OK\r\nDate: "));
     }

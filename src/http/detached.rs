@@ -27,6 +27,7 @@ use super::chunked::{LAST_CHUNK, SIZE_ROOM, write_size};
 use super::connection::Service;
 use super::follow::{Encode, Following, Piece, event, lagged};
 use super::link::{Holder, LINGER_BYTES, Link};
+use crate::hub::clock::Moment;
 use crate::io::{Descriptor, OnReadable, start_when_readable};
 use crate::pubsub::{Lagging, Message, RecvError, Subscriber};
 use crate::thread::{self, LocalJoinHandle};
@@ -129,7 +130,7 @@ impl Member {
             self.stopping.set(true);
         } else if self.state.get() != State::Ended {
             let waiting = Box::new(Waiting(self.clone()));
-            if start_when_readable(waiting, None).is_err() {
+            if start_when_readable(waiting, Moment::NEVER).is_err() {
                 self.end(End::Cut);
             }
         }
@@ -188,7 +189,7 @@ impl Member {
             }
             if last.is_some() || out.len() >= COLLECT {
                 let nothing = out.is_empty();
-                link.send(&out, None)?;
+                link.send(&out, false)?;
                 out.clear();
                 match last {
                     Some(true) => return Ok(true),

@@ -3,13 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Instant;
-
 use http::{Method, StatusCode};
 
 use super::config::Config;
 use super::date;
 use super::response::{Body, Response};
+use crate::hub::clock::Moment;
 
 /// What the head must know of the request it answers.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +49,7 @@ pub(crate) fn head(
     response: &Response,
     exchange: Exchange,
     config: &Config,
-    now: Instant,
+    now: Moment,
 ) {
     out.reserve(192 + response.headers.len());
     let is_ok = response.status == StatusCode::OK;
@@ -80,6 +79,30 @@ pub(crate) fn head(
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a whole response: what [`head`] makes of a 200 with no header lines of its own to an HTTP/1.1 client whose connection
+/// stays, and its body.
+pub(crate) fn usual(
+    out: &mut Vec<u8>,
+    content_type: Option<&'static str>,
+    body: &[u8],
+    config: &Config,
+    now: Moment,
+) {
+    out.reserve(192 + body.len());
+    date::append(out, false, config.server_name.as_deref(), content_type, now);
+    let n = body.len();
+    if (10..100).contains(&n) {
+        // In one piece, as are the rest of the head and the body.
+        let mut line = *b"Content-Length: 00\r\n\r\n";
+        (line[16], line[17]) = (b'0' + (n / 10) as u8, b'0' + (n % 10) as u8);
+        out.extend_from_slice(&line);
+    } else {
+        content_length(out, n as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(body);
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {
@@ -120,10 +143,41 @@ mod tests {
     /// The head without its Date line.
     fn written(response: impl IntoResponse, exchange: Exchange) -> String {
         let mut out = Vec::new();
-        head(&mut out, &response.into_response(), exchange, &Config::default(), Instant::now());
+        head(
+            &mut out,
+            &response.into_response(),
+            exchange,
+            &Config::default(),
+            Moment::about_now(),
+        );
         let text = String::from_utf8(out).unwrap();
         let at = text.find("Date: ").unwrap();
         text[..at].to_string() + &text[at + date::LEN..]
+    }
+
+    /// The short way says the same as the long one.
+    #[test]
+    fn usual_bodies() {
+        for server_name in [None, Some("lawn".to_string())] {
+            let config = Config { server_name, ..Config::default() };
+            for len in [0, 9, 10, 99, 100, 12_345] {
+                let response = vec![7; len].into_response();
+                let now = Moment::about_now();
+                let (mut short, mut long) = (Vec::new(), Vec::new());
+                let body = response.usual().unwrap();
+                usual(&mut short, response.content_type, body, &config, now);
+                head(&mut long, &response, NEXT, &config, now);
+                long.extend_from_slice(body);
+                assert_eq!(short.escape_ascii().to_string(), long.escape_ascii().to_string());
+            }
+        }
+        for other in [
+            StatusCode::NOT_FOUND.into_response(),
+            Response::text("hi").header("A", "b"),
+            Response { close: true, ..Response::text("hi") },
+        ] {
+            assert!(other.usual().is_none());
+        }
     }
 
     #[test]
@@ -147,7 +201,7 @@ mod tests {
         let config = Config { server_name: Some("lawn".into()), ..Config::default() };
         let written = |response: Response| {
             let mut out = Vec::new();
-            head(&mut out, &response, NEXT, &config, Instant::now());
+            head(&mut out, &response, NEXT, &config, Moment::about_now());
             String::from_utf8(out).unwrap()
         };
         let by_config = written(Response::text("hi").header("X", "y"));

@@ -80,7 +80,7 @@ impl FileBody {
         // Nor can the kernel encrypt.
         if signal::broken_pipe_kills() || !link.takes_files() {
             let bytes = self.read(from, len.min(READ_STEP) as usize)?;
-            link.send(&bytes, None)?;
+            link.send(&bytes, false)?;
             return Ok(bytes.len());
         }
         self.fetch(from, len)?;

@@ -4,14 +4,13 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind};
-use std::time::Instant;
 
 use super::connection::{Connection, Prepared};
 use super::detached;
 use super::link::{Holder, LINGER, LINGER_BYTES, Link};
 use super::tls::Session;
 use super::turn::{Next, too_slow};
-use crate::hub::clock;
+use crate::hub::clock::Moment;
 use crate::io::{Descriptor, OnReadable, start_soon, start_when_readable};
 
 /// A connection with its socket: while it waits, and while it has its turn. It stays in its box from one to the other.
@@ -19,7 +18,7 @@ struct Held {
     connection: Connection,
     socket: Descriptor,
     /// Of what is waited for.
-    deadline: Option<Instant>,
+    deadline: Moment,
     /// Nothing has come yet.
     is_fresh: bool,
     /// With whom it is ended while it waits.
@@ -32,13 +31,13 @@ struct Lingering {
     socket: Descriptor,
     /// So many bytes more, and so long.
     left: usize,
-    deadline: Option<Instant>,
+    deadline: Moment,
 }
 
 /// The first turn of a connection. Most clients ask at once, so that their request is here by the time that they are accepted:
 /// it is looked for before the connection is registered anywhere, and one that asks once and closes never is. What has more to
 /// hold than its socket before anything has come, a handshake or an announcement, waits for it first.
-pub(crate) fn begin(connection: Connection, socket: Descriptor, deadline: Option<Instant>) {
+pub(crate) fn begin(connection: Connection, socket: Descriptor, deadline: Moment) {
     let group = connection.service.context.state.fresh;
     let held = Box::new(Held { connection, socket, deadline, is_fresh: true, group });
     if held.connection.is_plain() {
@@ -131,19 +130,19 @@ impl Held {
         let config = &connection.service.context.config;
         match next {
             Next::Idle(answered) => {
-                let answered = answered.unwrap_or_else(clock::about_now);
-                *deadline = answered.checked_add(config.keep_alive_timeout);
+                let answered = answered.unwrap_or_else(Moment::about_now);
+                *deadline = answered.after(config.keep_alive_timeout);
                 *is_fresh = false;
                 connection.kept.take_if(|kept| kept.session.is_none() && kept.proxy.is_none());
             }
             Next::Nothing => {
                 if connection.session().is_some_and(Session::has_begun) {
                     // A record that has begun is to come to its end as a head is.
-                    *deadline = (*deadline).min(Link::after(config.header_timeout));
+                    *deadline = (*deadline).min(Moment::about_now().after(config.header_timeout));
                 }
             }
             Next::Head(begun) => {
-                *deadline = begun.deadline;
+                *deadline = begun.deadline.into();
                 *is_fresh = false;
                 connection.kept.get_or_insert_default().begun = Some(begun);
             }
@@ -171,7 +170,7 @@ impl Held {
 /// Closes a connection whose client may still be sending, when it has listened for a moment.
 #[inline(never)]
 fn linger(connection: Connection, socket: Descriptor) {
-    let (left, deadline) = (LINGER_BYTES, Link::after(LINGER));
+    let (left, deadline) = (LINGER_BYTES, Moment::about_now().after(LINGER));
     Box::new(Lingering { connection, socket, left, deadline }).go_on();
 }
 

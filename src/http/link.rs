@@ -237,19 +237,18 @@ impl<'c> Link<'c> {
         }
     }
 
-    /// Sends all of it. The write time-out counts from `now` for the first call to the system, and
-    /// anew for each further one.
-    pub(crate) fn send(&self, bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
+    /// Sends all of it. The write time-out counts anew for each call to the system. A `batch` of responses is sent often, and goes at
+    /// once as a rule.
+    pub(crate) fn send(&self, bytes: &[u8], batch: bool) -> io::Result<()> {
         match self.tls {
-            None => self.send_raw(bytes, now),
-            Some(session) => self.send_tls(session, [bytes, &[]], now),
+            None => self.send_raw(bytes, batch),
+            Some(session) => self.send_tls(session, [bytes, &[]], batch),
         }
     }
 
     /// The same for what goes over the wire as it is.
-    pub(crate) fn send_raw(&self, mut bytes: &[u8], now: Option<Instant>) -> io::Result<()> {
-        let mut now = now;
-        if now.is_some() && matches!(self.holder, Holder::Turn) {
+    pub(crate) fn send_raw(&self, mut bytes: &[u8], mut batch: bool) -> io::Result<()> {
+        if batch && matches!(self.holder, Holder::Turn) {
             // As a rule the socket takes it all, and nobody has to know for how long it might be waited for.
             self.check()?;
             match sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT) {
@@ -265,12 +264,11 @@ impl<'c> Link<'c> {
             }
         }
         while !bytes.is_empty() {
-            let batch = now.is_some();
-            let began = now.take().unwrap_or_else(Instant::now);
+            let began = Instant::now();
             let n =
                 self.sent(began, |at| sys_io::send(self.socket, bytes, SendFlags::empty(), at))?;
-            // Whoever reads the clock for many short responses is spared the look at it after each, as these go at once.
-            if !batch || n < bytes.len() {
+            // A second look at the clock for what went at once is spared.
+            if !std::mem::take(&mut batch) || n < bytes.len() {
                 self.outgoing.add(began.elapsed(), n);
             }
             bytes = &bytes[n..];
@@ -281,7 +279,7 @@ impl<'c> Link<'c> {
     /// Sends all of it, and says to the kernel that a file follows, which may share its last packet.
     pub(crate) fn send_more(&self, mut bytes: &[u8]) -> io::Result<()> {
         if let Some(session) = self.tls {
-            return self.send_tls(session, [bytes, &[]], None);
+            return self.send_tls(session, [bytes, &[]], false);
         }
         while !bytes.is_empty() {
             let n = self.counted(|at| sys_io::send(self.socket, bytes, SendFlags::MORE, at))?;
@@ -295,7 +293,7 @@ impl<'c> Link<'c> {
     /// something was not read.
     pub(crate) fn send_last(&self, bytes: &[u8]) -> io::Result<()> {
         if self.tls.is_some() || bytes.is_empty() {
-            return self.send(bytes, None);
+            return self.send(bytes, false);
         }
         self.check()?;
         match sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT | SendFlags::MORE)
@@ -328,15 +326,15 @@ impl<'c> Link<'c> {
     /// Sends `first`, then `second`, in one call to the system if the socket takes it.
     pub(crate) fn send_both(&self, first: &[u8], second: &[u8]) -> io::Result<()> {
         if let Some(session) = self.tls {
-            return self.send_tls(session, [first, second], None);
+            return self.send_tls(session, [first, second], false);
         }
         let slices = [IoSlice::new(first), IoSlice::new(second)];
         let n = self.counted(|at| sys_io::send_vectored(self.socket, &slices, at))?;
         match n.checked_sub(first.len()) {
-            Some(of_second) => self.send(&second[of_second..], None),
+            Some(of_second) => self.send(&second[of_second..], false),
             None => {
-                self.send(&first[n..], None)?;
-                self.send(second, None)
+                self.send(&first[n..], false)?;
+                self.send(second, false)
             }
         }
     }

@@ -71,12 +71,7 @@ impl Link<'_> {
         match *session {}
     }
 
-    pub(crate) fn send_tls(
-        &self,
-        session: &Session,
-        _: [&[u8]; 2],
-        _: Option<Instant>,
-    ) -> io::Result<()> {
+    pub(crate) fn send_tls(&self, session: &Session, _: [&[u8]; 2], _: bool) -> io::Result<()> {
         match *session {}
     }
 

@@ -228,6 +228,21 @@ impl Response {
         self
     }
 
+    /// The body of what most responses are: a 200 with no header lines of the program's own and a body in memory, after which the
+    /// connection stays.
+    #[inline]
+    pub(crate) fn usual(&self) -> Option<&[u8]> {
+        if self.status != StatusCode::OK || !self.headers.is_empty() || self.close {
+            return None;
+        }
+        match &self.body {
+            Body::Static(bytes) => Some(bytes),
+            Body::Bytes(bytes) => Some(bytes),
+            Body::Shared(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Takes out what is to have the connection. Only with 101: middleware may have changed its mind.
     pub(crate) fn take_upgrade(&mut self) -> Option<Takeover> {
         if self.status != StatusCode::SWITCHING_PROTOCOLS {

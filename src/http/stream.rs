@@ -195,7 +195,7 @@ impl<'c> BodyWriter<'c> {
         if out.len() > from {
             self.begun = true;
         }
-        let sent = self.link.send(&out[from..], None);
+        let sent = self.link.send(&out[from..], false);
         buffer::give_output(out);
         sent
     }

@@ -28,12 +28,13 @@ use super::router::Handler;
 use super::state::State;
 use super::stream::BodyWriter;
 use super::upgrade::Upgrade;
+use crate::hub::clock::Moment;
 use crate::hub::{park, trim};
 
 /// What is to happen with a connection after its turn.
 pub(crate) enum Next {
     /// Everything is answered, the last of it at about this time: wait for the next request. No buffer is held.
-    Idle(Option<Instant>),
+    Idle(Option<Moment>),
     /// There was nothing to read ([`Holder::Turn`](super::link::Holder) only): wait on as before.
     Nothing,
     /// A head has begun and its rest is not here yet (`Holder::Turn` only): wait for it, with this.
@@ -109,9 +110,9 @@ const SLOW_HEAD: Refused =
 fn refusal(link: &Link<'_>, out: &mut Vec<u8>, refused: Refused) -> io::Result<()> {
     let Refused { status, why } = refused;
     let response = (status, why).into_response();
-    encode::head(out, &response, Exchange::LAST, link.config, Instant::now());
+    encode::head(out, &response, Exchange::LAST, link.config, Moment::about_now());
     out.extend_from_slice(why.as_bytes());
-    let sent = link.send(out, None);
+    let sent = link.send(out, false);
     out.clear();
     sent
 }
@@ -145,9 +146,9 @@ struct Turn<'t> {
     /// Responses not sent yet.
     out: Vec<u8>,
     /// Roughly now: read once per batch of responses.
-    now: Option<Instant>,
+    now: Option<Moment>,
     /// The same, of the last batch.
-    answered: Option<Instant>,
+    answered: Option<Moment>,
 }
 
 impl Turn<'_> {
@@ -163,7 +164,6 @@ impl Turn<'_> {
             }
             None => match self.link.recv_first(&mut self.input, wait) {
                 Ok(Some(n @ 1..)) => {
-                    buffer::came(n);
                     self.input = buffer::fitted(std::mem::take(&mut self.input), n);
                     self.end = n;
                 }
@@ -306,11 +306,16 @@ impl Turn<'_> {
         if deadline.is_none() {
             *deadline = Link::after(config.header_timeout);
         }
-        self.link.acknowledge();
+        let mut acknowledged = false;
         loop {
             // Nothing is waited for before the client has its answers. What is here already is not waited for.
-            if !self.link.may_have_more() && self.flush().is_err() {
-                return Err(After::Close);
+            if !self.link.may_have_more() {
+                if self.flush().is_err() {
+                    return Err(After::Close);
+                }
+                if !std::mem::replace(&mut acknowledged, true) {
+                    self.link.acknowledge();
+                }
             }
             let n = match self.fill(*deadline) {
                 Ok(Some(0)) => {
@@ -358,7 +363,7 @@ impl Turn<'_> {
             return Ok(()); // sent on its way, whenever that was
         }
         self.answered = self.now.take();
-        let sent = self.link.send(&self.out, self.answered);
+        let sent = self.link.send(&self.out, true);
         self.out.clear();
         sent
     }

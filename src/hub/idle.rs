@@ -13,10 +13,10 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
+use super::clock::Moment;
 use super::descriptors::{Direction, Slot, Watch};
-use super::{Due, Hub, LOOK_EVERY, OPERATIONS, clock, here_green};
+use super::{Due, Hub, LOOK_EVERY, OPERATIONS, here_green};
 use crate::driver::Token;
 use crate::fiber::{Fiber, Job, Start, Woken};
 use crate::timer::Key;
@@ -32,7 +32,7 @@ pub(super) struct Idle {
 }
 
 /// No deadline; no timer.
-const NEVER: u64 = u64::MAX;
+const NEVER: u64 = Moment::NEVER.as_nanos();
 
 impl Idle {
     pub(super) const NOTHING: Idle =
@@ -54,14 +54,14 @@ impl Hub {
 
     /// Lets `start` run on a fresh fiber of this worker when the descriptor is readable, or when the deadline passes.
     /// Nothing else is held until then.
-    pub(crate) fn wait_idle(&self, token: Token, deadline: Option<Instant>, start: Box<dyn Start>) {
+    pub(crate) fn wait_idle(&self, token: Token, deadline: Moment, start: Box<dyn Start>) {
         let mut descriptors = self.descriptors.borrow_mut();
         let slot = descriptors.find(token).expect("registered by the caller just now");
         debug_assert!(slot.idle.start.is_none(), "two idle waits on one descriptor");
         if std::mem::take(&mut slot.unclaimed) || slot.ended {
             return self.start_soon(start, Woken::Ready);
         }
-        slot.idle.deadline = deadline.map_or(NEVER, clock::nanos);
+        slot.idle.deadline = deadline.as_nanos();
         slot.idle.start = Some(start);
         self.arm_idle(slot, token.fd);
         descriptors.idle += 1;

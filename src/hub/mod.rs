@@ -35,7 +35,7 @@ use std::io;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_deque::{Steal, Worker};
 
@@ -46,6 +46,7 @@ use crate::list::{Linked, List};
 use crate::stack::Arena;
 use crate::sys::overflow::{self, Line};
 use crate::timer::Timers;
+use clock::Moment;
 use descriptors::Descriptors;
 use park_word::ParkWord;
 use runtime::Runtime;
@@ -94,7 +95,7 @@ pub(crate) struct Hub {
     descriptors: RefCell<Descriptors>,
     since_look: Cell<u32>,
     budget: Cell<u32>,
-    last_trim: Cell<Instant>,
+    last_trim: Cell<u64>,
     /// Fibers that wait on descriptors: what wakes them comes from outside the process.
     outside: Cell<usize>,
     /// The clock as of the last look at it.
@@ -148,7 +149,7 @@ impl Hub {
             descriptors: RefCell::new(Descriptors::new()),
             since_look: Cell::new(0),
             budget: Cell::new(OPERATIONS),
-            last_trim: Cell::new(Instant::now()),
+            last_trim: Cell::new(0),
             outside: Cell::new(0),
             clock: Cell::new(clock::now()),
             said: RefCell::new(None),
@@ -370,16 +371,17 @@ impl Hub {
     }
 
     fn sleep(&self) {
-        let (now, last_trim) = (clock::about_now(), self.last_trim.get());
-        if now.saturating_duration_since(last_trim) >= TRIM_EVERY {
+        let (now, last_trim) = (Moment::about_now().as_nanos(), self.last_trim.get());
+        let since = Duration::from_nanos(now.saturating_sub(last_trim));
+        if since >= TRIM_EVERY {
             let more = self.arena.borrow_mut().trim();
             self.last_trim.set(if more { last_trim } else { now });
         }
         let mut timeout = self.timers.borrow().next().map(clock::until);
         if self.arena.borrow().is_cold() {
             // After a storm there may be nothing that wakes us: its memory must not wait for that.
-            let since = now.saturating_duration_since(self.last_trim.get());
-            let rest = TRIM_EVERY.saturating_sub(since);
+            let since = now.saturating_sub(self.last_trim.get());
+            let rest = TRIM_EVERY.saturating_sub(Duration::from_nanos(since));
             timeout = Some(timeout.map_or(rest, |timeout| timeout.min(rest)));
         }
         if timeout == Some(Duration::ZERO) {

@@ -4,10 +4,10 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::time::Instant;
 
 use super::Descriptor;
 use crate::fiber::{Start, Woken};
+use crate::hub::clock::Moment;
 use crate::hub::{self, Interrupt};
 
 /// What can wait for its descriptor without a stack. The box that it is in is all that is held meanwhile, and who has to
@@ -33,7 +33,7 @@ pub(crate) trait OnReadable: 'static {
 /// If the descriptor cannot be watched, or the caller is not on a green thread; `waiting` is dropped.
 pub(crate) fn start_when_readable(
     waiting: Box<impl OnReadable>,
-    deadline: Option<Instant>,
+    deadline: Moment,
 ) -> io::Result<()> {
     let hub = hub::here().ok_or_else(not_green)?;
     let descriptor = waiting.descriptor();

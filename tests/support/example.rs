@@ -10,6 +10,18 @@ pub(crate) fn executable(name: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["build", "--example", name, "--message-format=json"]);
+    // With the tests' features, as everything would be compiled anew for others.
+    for (feature, is_on) in [
+        ("brotli", cfg!(feature = "brotli")),
+        ("zstd", cfg!(feature = "zstd")),
+        ("redis", cfg!(feature = "redis")),
+        ("mongodb", cfg!(feature = "mongodb")),
+        ("peers", cfg!(feature = "peers")),
+    ] {
+        if is_on {
+            cargo.args(["--features", feature]);
+        }
+    }
     // What cargo told this test about its package would look like a change to build scripts, and
     // have them run again.
     for (name, _) in std::env::vars() {

@@ -133,9 +133,9 @@ impl Link<'_> {
         &self,
         session: &Session,
         parts: [&[u8]; 2],
-        mut now: Option<Instant>,
+        mut batch: bool,
     ) -> io::Result<()> {
-        session.send(parts, |bytes| self.send_raw(bytes, now.take()))
+        session.send(parts, |bytes| self.send_raw(bytes, std::mem::take(&mut batch)))
     }
 
     /// [`Link::try_send`].
@@ -152,7 +152,7 @@ impl Link<'_> {
     pub(crate) fn goodbye(&self) {
         if let Some(session) = self.tls {
             // OK to ignore: the connection is closed in any case.
-            let _ = session.close(|bytes| self.send_raw(bytes, None));
+            let _ = session.close(|bytes| self.send_raw(bytes, false));
         }
     }
 

@@ -76,7 +76,7 @@ impl<'c> Shared<'c> {
 
     /// Sends whole frames that are encoded already.
     pub(crate) fn raw(&self, frames: &[u8]) -> io::Result<()> {
-        self.send(State::Open, |link| link.send(frames, None))
+        self.send(State::Open, |link| link.send(frames, false))
     }
 
     pub(crate) fn ping(&self, payload: &[u8]) -> io::Result<()> {
@@ -144,7 +144,7 @@ impl<'c> Shared<'c> {
             let mut out = buffer::output();
             out.extend_from_slice(header);
             out.extend_from_slice(payload);
-            let sent = link.send(&out, None);
+            let sent = link.send(&out, false);
             buffer::give_output(out);
             sent
         })
