@@ -85,8 +85,8 @@ fn other_size(buffer: Vec<u8>, n: usize) -> Vec<u8> {
         SMALLER => (size, 0),
         smaller => (guess, smaller),
     });
-    if SIZES[size] >= buffer.len() {
-        return buffer;
+    if n >= SIZES[size] || SIZES[size] >= buffer.len() {
+        return buffer; // of the last size there are larger ones
     }
     let kept = POOL.with_borrow_mut(|pool| pool.inputs[size].pop());
     let mut fitted = kept.unwrap_or_else(|| vec![0; SIZES[size]]);
@@ -198,6 +198,20 @@ mod tests {
             give_input(grown);
         }
         POOL.with_borrow(|pool| assert!(pool.inputs.iter().all(|kept| kept.len() <= MOST)));
+    }
+
+    /// Of the last size, with whatever there is room for in them.
+    #[test]
+    fn larger_ones_may_be_filled() {
+        for (n, len) in
+            [(INPUT * 2, INPUT * 2), (INPUT + 1, INPUT * 2), (INPUT - 1, INPUT * 2), (10, 256)]
+        {
+            POOL.with_borrow_mut(|pool| pool.inputs = Default::default());
+            GUESS.set((SIZES.len() - 1, 0));
+            give_input(larger(input()));
+            let (was, buffer) = came(n);
+            assert_eq!((was, buffer.len()), (INPUT * 2, len), "{n}");
+        }
     }
 
     #[test]
