@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use super::connection::{Connection, Service};
 use super::held;
+use super::link::Link;
 use super::listener::Listener;
 use crate::blocking::os_thread;
-use crate::hub::clock::Moment;
 use crate::io::{Descriptor, end_idle};
 use crate::thread;
 use crate::wait::Monitor;
@@ -59,8 +59,7 @@ pub(crate) fn green(listener: &Listener, service: &Arc<Service>) {
     let context = &service.context;
     let _attended = listener.attend();
     while let Some((connection, socket)) = next(listener, service) {
-        let patience = listener.patience(&context.config);
-        held::begin(connection, socket, Moment::about_now().after(patience));
+        held::begin(connection, socket, Link::after(listener.patience(&context.config)).into());
     }
     end_idle(context.state.idle);
 }

@@ -159,8 +159,7 @@ impl Connection {
         match self.shake(socket) {
             None => {}
             Some(Shaken::Done) => {
-                let patience = self.service.context.config.header_timeout;
-                *deadline = Moment::about_now().after(patience);
+                *deadline = Link::after(self.service.context.config.header_timeout).into();
             }
             Some(Shaken::More) => return Prepared::Waits,
             Some(Shaken::Refused) => return Prepared::Refused,

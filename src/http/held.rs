@@ -131,14 +131,14 @@ impl Held {
         match next {
             Next::Idle(answered) => {
                 let answered = answered.unwrap_or_else(Moment::about_now);
-                *deadline = answered.after(config.keep_alive_timeout);
+                *deadline = answered.after(config.keep_alive_timeout).after(Moment::TICK);
                 *is_fresh = false;
                 connection.kept.take_if(|kept| kept.session.is_none() && kept.proxy.is_none());
             }
             Next::Nothing => {
                 if connection.session().is_some_and(Session::has_begun) {
                     // A record that has begun is to come to its end as a head is.
-                    *deadline = (*deadline).min(Moment::about_now().after(config.header_timeout));
+                    *deadline = (*deadline).min(Link::after(config.header_timeout).into());
                 }
             }
             Next::Head(begun) => {
@@ -170,7 +170,7 @@ impl Held {
 /// Closes a connection whose client may still be sending, when it has listened for a moment.
 #[inline(never)]
 fn linger(connection: Connection, socket: Descriptor) {
-    let (left, deadline) = (LINGER_BYTES, Moment::about_now().after(LINGER));
+    let (left, deadline) = (LINGER_BYTES, Link::after(LINGER).into());
     Box::new(Lingering { connection, socket, left, deadline }).go_on();
 }
 

@@ -37,6 +37,9 @@ impl Moment {
     /// Later than all others: as a deadline, none.
     pub(crate) const NEVER: Moment = Moment(u64::MAX);
 
+    /// How far [`about_now`](Moment::about_now) may be behind: a deadline that is counted from it is that much too early.
+    pub(crate) const TICK: Duration = Duration::from_millis(10);
+
     /// About now: a tick of the kernel (1 to 10 ms) ago at most, never ahead. What is read once per request is read here: it takes
     /// a sixth of the time of `Instant::now`, which asks the processor.
     #[inline]
