@@ -91,6 +91,15 @@ pub(crate) fn panicked() -> Response {
     Response { close: true, ..StatusCode::INTERNAL_SERVER_ERROR.into_response() }
 }
 
+/// `out`, which has a buffer only from here on: a handler that waits holds none.
+#[inline]
+fn with_buffer(out: &mut Vec<u8>) -> &mut Vec<u8> {
+    if out.capacity() == 0 {
+        *out = buffer::output();
+    }
+    out
+}
+
 /// Writes the response, or its head if the rest is to come. Never inlined: nothing of this lies below a handler's frame.
 #[inline(never)]
 pub(crate) fn reply(
@@ -109,12 +118,7 @@ pub(crate) fn reply(
         && let Some(bytes) = response.usual().filter(|bytes| bytes.len() <= COPY)
     {
         let at = *now.get_or_insert_with(Moment::about_now);
-        let out = body.out();
-        // Only now: a handler that waits holds none.
-        if out.capacity() == 0 {
-            *out = buffer::output();
-        }
-        encode::usual(out, response.content_type, bytes, link.config, at);
+        encode::usual(with_buffer(body.out()), response.content_type, bytes, link.config, at);
         return Ok(Step::Done);
     }
     reply_in_full(context, link, now, head, request, response)
@@ -148,11 +152,8 @@ fn reply_in_full(
         && !context.state.stopping.load(Ordering::Relaxed);
     let exchange = Exchange::new(&head.method, head.is_11, keep_alive || takeover.is_some());
     let at = *now.get_or_insert_with(Moment::about_now);
-    if body.out().capacity() == 0 {
-        *body.out() = buffer::output();
-    }
     let is_long = len.is_some_and(|len| len > COPY as u64);
-    let stream = write_response(body.out(), link, response, exchange, at)?;
+    let stream = write_response(with_buffer(body.out()), link, response, exchange, at)?;
     if is_long {
         // Sending it may have taken minutes; the time-out of what follows does not count from before.
         *now = None;

@@ -21,8 +21,6 @@ struct Held {
     deadline: Moment,
     /// Nothing has come yet.
     is_fresh: bool,
-    /// With whom it is ended while it waits.
-    group: usize,
 }
 
 /// A connection whose client hears no more, but may still be sending.
@@ -38,8 +36,7 @@ struct Lingering {
 /// it is looked for before the connection is registered anywhere, and one that asks once and closes never is. What has more to
 /// hold than its socket before anything has come, a handshake or an announcement, waits for it first.
 pub(crate) fn begin(connection: Connection, socket: Descriptor, deadline: Moment) {
-    let group = connection.service.context.state.fresh;
-    let held = Box::new(Held { connection, socket, deadline, is_fresh: true, group });
+    let held = Box::new(Held { connection, socket, deadline, is_fresh: true });
     if held.connection.is_plain() {
         // OK to ignore the error: as in `wait`.
         let _ = start_soon(held);
@@ -54,7 +51,12 @@ impl OnReadable for Held {
     }
 
     fn group(&self) -> usize {
-        self.group
+        let state = &self.connection.service.context.state;
+        match (self.connection.has_begun(), self.is_fresh) {
+            (true, _) => state.ending,
+            (false, true) => state.fresh,
+            (false, false) => state.idle,
+        }
     }
 
     fn on_readable(self: Box<Self>, why: io::Result<()>) {
@@ -69,20 +71,14 @@ impl Held {
     /// Leaves the connection to its worker until there is something to read, or closes it at its deadline, or if that is
     /// impossible. Never inlined: its frame must not lie below a handler's.
     #[inline(never)]
-    fn wait(mut self: Box<Self>) {
+    fn wait(self: Box<Self>) {
         let Held { connection, is_fresh, .. } = &*self;
         let state = &connection.service.context.state;
         // A request that has begun is not idle: the graceful stop lets it finish.
-        let begun = connection.has_begun();
-        if !begun && state.closes_waiting(*is_fresh) {
+        if !connection.has_begun() && state.closes_waiting(*is_fresh) {
             connection.goodbye_now(&self.socket);
             return;
         }
-        self.group = match (begun, *is_fresh) {
-            (true, _) => state.ending,
-            (false, true) => state.fresh,
-            (false, false) => state.idle,
-        };
         let deadline = self.deadline;
         // OK to ignore the error: the socket is dropped, which is all that can be done.
         let _ = start_when_readable(self, deadline);

@@ -249,18 +249,12 @@ impl<'c> Link<'c> {
     /// The same for what goes over the wire as it is.
     pub(crate) fn send_raw(&self, mut bytes: &[u8], mut batch: bool) -> io::Result<()> {
         if batch && matches!(self.holder, Holder::Turn) {
-            // As a rule the socket takes it all, and nobody has to know for how long it might be waited for.
-            self.check()?;
-            match sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT) {
-                Ok(n) if n == bytes.len() => {
-                    if let Some((hub, _)) = hub::here_green() {
-                        hub.spend(); // as any operation
-                    }
-                    return Ok(());
+            bytes = &bytes[self.taken_at_once(bytes, SendFlags::empty())?..];
+            if bytes.is_empty() {
+                if let Some((hub, _)) = hub::here_green() {
+                    hub.spend(); // as any operation
                 }
-                Ok(n) => bytes = &bytes[n..],
-                // What is wrong will be said once more.
-                Err(_) => {}
+                return Ok(());
             }
         }
         while !bytes.is_empty() {
@@ -274,6 +268,15 @@ impl<'c> Link<'c> {
             bytes = &bytes[n..];
         }
         Ok(())
+    }
+
+    /// How much the socket takes without a wait. As a rule that is all, and nobody has to know for how long it might be waited for.
+    #[inline]
+    fn taken_at_once(&self, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
+        self.check()?;
+        let sent = sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT | flags);
+        // What is wrong will be said once more, to who sends the rest.
+        Ok(sent.unwrap_or(0))
     }
 
     /// Sends all of it, and says to the kernel that a file follows, which may share its last packet.
@@ -295,14 +298,7 @@ impl<'c> Link<'c> {
         if self.tls.is_some() || bytes.is_empty() {
             return self.send(bytes, false);
         }
-        self.check()?;
-        match sys::message::send(self.socket.as_fd(), bytes, SendFlags::DONTWAIT | SendFlags::MORE)
-        {
-            // As a rule: see `send_raw`.
-            Ok(n) if n == bytes.len() => {}
-            Ok(n) => self.send_more(&bytes[n..])?,
-            Err(_) => self.send_more(bytes)?,
-        }
+        self.send_more(&bytes[self.taken_at_once(bytes, SendFlags::MORE)?..])?;
         // OK to ignore the error: then the client is gone.
         let _ = sys::socket::shutdown(self.socket.as_fd(), Shutdown::Write);
         Ok(())

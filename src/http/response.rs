@@ -232,15 +232,8 @@ impl Response {
     /// connection stays.
     #[inline]
     pub(crate) fn usual(&self) -> Option<&[u8]> {
-        if self.status != StatusCode::OK || !self.headers.is_empty() || self.close {
-            return None;
-        }
-        match &self.body {
-            Body::Static(bytes) => Some(bytes),
-            Body::Bytes(bytes) => Some(bytes),
-            Body::Shared(bytes) => Some(bytes),
-            _ => None,
-        }
+        let is_usual = self.status == StatusCode::OK && self.headers.is_empty() && !self.close;
+        if is_usual { self.body.bytes() } else { None }
     }
 
     /// Takes out what is to have the connection. Only with 101: middleware may have changed its mind.
